@@ -1,0 +1,2 @@
+//! callvault: see below.
+pub mod model;

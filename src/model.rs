@@ -1,0 +1,4 @@
+//! The model.
+pub mod digest;
+pub mod id;
+pub mod key;
