@@ -1,0 +1,31 @@
+//! PBX vendors. What an event or an id means is known below here and nowhere else.
+//!
+//! A new vendor is one file and one variant.
+
+pub mod threecx;
+
+use super::event::{Logged, Reading, words};
+use super::id::LegId;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Vendor {
+    ThreeCx,
+}
+
+words!(Vendor { ThreeCx => "threecx" });
+
+impl Vendor {
+    /// Reads a delivery. Total: whatever cannot be understood says so.
+    pub fn read(self, logged: &Logged) -> Vec<Reading> {
+        match self {
+            Vendor::ThreeCx => threecx::read(&logged.raw),
+        }
+    }
+
+    /// The leg that an id on the command line means, if it is one of this vendor's.
+    pub fn leg_of(self, text: &str) -> Option<LegId> {
+        match self {
+            Vendor::ThreeCx => threecx::ids::leg(text).map(|(leg, _)| leg),
+        }
+    }
+}

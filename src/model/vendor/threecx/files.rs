@@ -1,0 +1,100 @@
+//! Announced file URLs: `https://HOST[:PORT]/webapi/recording/<id>-<part>.mp3`.
+//!
+//! The events are unsigned, so a URL is untrusted: its host is whatever the PBX was configured
+//! with (even text that no URL parser takes), and only a single plain segment below the recording
+//! path is ever asked for.
+
+use crate::model::digest::Digest;
+use crate::model::event::{FetchPath, File, FileLeg, RefusedUrl};
+use crate::model::id::RecordingName;
+
+use super::ids;
+
+const RECORDING_PATH: &str = "/webapi/recording/";
+const URL_MAX_BYTES: usize = 2048;
+
+pub fn is_url(text: &str) -> bool {
+    after_scheme(text).is_some()
+}
+
+pub fn file(url: &str) -> File {
+    let segment = segment(url);
+    let stem = segment.ok().and_then(|name| {
+        let (stem, suffix) = name.rsplit_once('.')?;
+        suffix.eq_ignore_ascii_case("mp3").then_some(stem)
+    });
+    let of = stem
+        .and_then(ids::leg_and_part)
+        .map(|(leg, part, started_local)| FileLeg {
+            leg,
+            part,
+            started_local,
+        });
+    let named = of.as_ref().and(stem).and_then(|stem| stem.parse().ok());
+    let mut end = url.len().min(URL_MAX_BYTES);
+    while !url.is_char_boundary(end) {
+        end -= 1;
+    }
+    File {
+        url: url[..end].to_owned(),
+        recording: named.unwrap_or_else(|| unnamed(url)),
+        of,
+        path: segment.map(|name| FetchPath::checked(format!("{RECORDING_PATH}{name}"))),
+    }
+}
+
+/// A recording whose file name is no id is named by its URL.
+fn unnamed(url: &str) -> RecordingName {
+    let digest = Digest::of(url.as_bytes()).to_string();
+    let name = format!("u-{}", &digest[..16]);
+    name.parse()
+        .expect("u- and hex digits are a recording name")
+}
+
+/// The file name below the recording path. A query or fragment is no part of it.
+fn segment(url: &str) -> Result<&str, RefusedUrl> {
+    let rest = after_scheme(url).ok_or(RefusedUrl::NotAUrl)?;
+    if url.len() > URL_MAX_BYTES {
+        return Err(RefusedUrl::Long(URL_MAX_BYTES));
+    }
+    let path = &rest[rest.find('/').ok_or(RefusedUrl::OffPath)?..];
+    let path = path.split(['?', '#']).next().unwrap_or(path);
+    let name = path
+        .strip_prefix(RECORDING_PATH)
+        .ok_or(RefusedUrl::OffPath)?;
+    plain_segment(name)
+        .then_some(name)
+        .ok_or(RefusedUrl::OffPath)
+}
+
+fn after_scheme(url: &str) -> Option<&str> {
+    let (scheme, rest) = url.split_once("://")?;
+    let http = scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http");
+    http.then_some(rest)
+}
+
+/// Unreserved characters, and escapes of anything that is not itself a dot, a separator or a
+/// control character: what is asked for is exactly this segment, however a server decodes it.
+fn plain_segment(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        if bytes[at] == b'%' {
+            let hex = bytes
+                .get(at + 1..at + 3)
+                .and_then(|pair| std::str::from_utf8(pair).ok());
+            let Some(byte) = hex.and_then(|pair| u8::from_str_radix(pair, 16).ok()) else {
+                return false;
+            };
+            if byte < b' ' || byte == 0x7f || b"./\\%?#".contains(&byte) {
+                return false;
+            }
+            at += 3;
+        } else if bytes[at].is_ascii_alphanumeric() || b"-_.~".contains(&bytes[at]) {
+            at += 1;
+        } else {
+            return false;
+        }
+    }
+    !name.is_empty() && !name.starts_with('.')
+}
