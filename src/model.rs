@@ -3,6 +3,7 @@
 //!
 //! Never here: I/O, a clock, randomness, anything that can fail for a reason outside its arguments.
 
+pub mod chain;
 pub mod digest;
 pub mod id;
 pub mod time;
@@ -17,3 +18,8 @@ pub mod damaged;
 pub mod filter;
 pub mod job;
 pub mod key;
+
+pub mod id3;
+pub mod manifest;
+pub mod mp3;
+pub mod tags;

@@ -211,3 +211,14 @@ pub enum RefusedUrl {
     #[error("the announced URL is longer than {0} bytes, so it is never requested")]
     Long(usize),
 }
+
+impl RefusedUrl {
+    /// The stable word for it.
+    pub fn code(self) -> &'static str {
+        match self {
+            RefusedUrl::OffPath => "url_off_path",
+            RefusedUrl::NotAUrl => "url_invalid",
+            RefusedUrl::Long(_) => "url_too_long",
+        }
+    }
+}

@@ -4,6 +4,7 @@
 //! caller of the PBX can choose where something is stored.
 
 use std::fmt;
+use std::str::FromStr;
 
 use jiff::civil::Date;
 
@@ -18,18 +19,6 @@ const SUFFIX: &str = ".mp3";
 pub struct ObjectKey(String);
 
 impl ObjectKey {
-    /// Takes back a key that [`KeyTemplate::key`] made and the index kept.
-    pub fn from_index(text: &str) -> Result<ObjectKey, BadKey> {
-        let confined = !text.is_empty()
-            && text.bytes().all(key_byte)
-            && text.split('/').all(|part| !matches!(part, "" | "." | ".."));
-        if confined {
-            Ok(ObjectKey(text.to_owned()))
-        } else {
-            Err(BadKey::Unconfined(text.to_owned()))
-        }
-    }
-
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -38,6 +27,22 @@ impl ObjectKey {
     pub fn manifest(&self) -> ObjectKey {
         let stem = self.0.strip_suffix(SUFFIX).unwrap_or(&self.0);
         ObjectKey(format!("{stem}.json"))
+    }
+}
+
+/// Takes back a key that [`KeyTemplate::key`] made and the index kept.
+impl FromStr for ObjectKey {
+    type Err = BadKey;
+
+    fn from_str(text: &str) -> Result<ObjectKey, BadKey> {
+        let confined = !text.is_empty()
+            && text.bytes().all(key_byte)
+            && text.split('/').all(|part| !matches!(part, "" | "." | ".."));
+        if confined {
+            Ok(ObjectKey(text.to_owned()))
+        } else {
+            Err(BadKey::Unconfined(text.to_owned()))
+        }
     }
 }
 
@@ -87,7 +92,7 @@ impl KeyTemplate {
             let end = rest.find('}').map_or(rest.len(), |close| close + 1);
             return Err(BadKey::Placeholder(rest[..end].to_owned()));
         }
-        ObjectKey::from_index(&filled)?;
+        filled.parse::<ObjectKey>()?;
         Ok(KeyTemplate(text.to_owned()))
     }
 

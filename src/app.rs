@@ -1,0 +1,242 @@
+//! The service: open → recover → bind → ready → run → drain.
+//!
+//! Never here: how any of it is done.
+
+mod lock;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::correlate::{self, Correlator};
+use crate::http::hook::{Door, Hook, Refusals};
+use crate::http::listener::{Limits, Listener};
+use crate::http::{health, hook};
+use crate::objects::ObjectStore;
+use crate::pipeline::{Source, World};
+use crate::spool::Spool;
+use crate::store::{Store, recordings, transitions};
+use crate::worker::{self, Worker};
+use crate::{pbx, upkeep};
+
+/// SIGTERM to exit takes ten seconds at most: running uploads and downloads get most of it.
+const DRAIN_JOBS: Duration = Duration::from_secs(6);
+const DRAIN_REQUESTS: Duration = Duration::from_secs(2);
+
+/// Where the index lies.
+pub fn index_path(settings: &Settings) -> PathBuf {
+    settings.data_dir.join("index.sqlite")
+}
+
+/// The store of the settings.
+pub async fn open_objects(settings: &Settings) -> anyhow::Result<ObjectStore> {
+    let opened = ObjectStore::open(&settings.store).await;
+    opened.context("open the store")
+}
+
+/// The service, running.
+pub struct Service {
+    pub hook: SocketAddr,
+    pub admin: SocketAddr,
+    store: Store,
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+    upkeep: Arc<Refusals>,
+    _lock: lock::Lock,
+}
+
+impl Service {
+    /// Returns once it is ready: what is left of an earlier life is settled, both addresses are
+    /// bound and written to `listen.json`.
+    pub async fn start(settings: &Settings) -> anyhow::Result<Service> {
+        let lock = lock::Lock::take(&settings.data_dir)?;
+        let store = Store::open(&index_path(settings))?;
+        let world = Arc::new(world(settings, store.clone()).await?);
+        recover(&world).await?;
+        let limits = Limits {
+            drain: DRAIN_REQUESTS,
+            ..Limits::default()
+        };
+        let hook_listener = bind(settings.listen.hook, "listen.hook").await?;
+        let admin_listener = bind(settings.listen.admin, "listen.admin").await?;
+        let (hook, admin) = (hook_listener.local_addr(), admin_listener.local_addr());
+        write_addresses(&settings.data_dir, hook, admin)?;
+
+        let (stop, stopped) = watch::channel(false);
+        let (logged, enqueued) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let refusals = Arc::new(Refusals::default());
+        let routes = hook::routes(Arc::new(Hook {
+            store: store.clone(),
+            clock: world.clock,
+            pbxs: doors(settings),
+            logged: logged.clone(),
+            refusals: refusals.clone(),
+        }));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(hook_listener.serve(routes, limits, until(stopped.clone())));
+        let routes = health::routes(store.clone());
+        tasks.spawn(admin_listener.serve(routes, limits, until(stopped.clone())));
+        let correlator = correlator(settings, &store);
+        let (stop_reading, told) = (until(stopped.clone()), enqueued.clone());
+        tasks.spawn(async move {
+            tokio::select! {
+                () = correlator.run(&logged, &told) => {}
+                () = stop_reading => {}
+            }
+        });
+        let worker = Worker::new(
+            world.clone(),
+            settings.archive.workers,
+            worker_limits(settings),
+            settings.archive.retry.clone(),
+        );
+        let stop_working = until(stopped.clone());
+        tasks.spawn(async move { worker.run(&enqueued, stop_working, DRAIN_JOBS).await });
+        tasks.spawn(care(
+            store.clone(),
+            world.clock,
+            refusals.clone(),
+            until(stopped),
+        ));
+        tracing::info!(%hook, %admin, store = world.objects.describe(), "ready");
+        Ok(Service {
+            hook,
+            admin,
+            store,
+            stop,
+            tasks,
+            upkeep: refusals,
+            _lock: lock,
+        })
+    }
+
+    /// Resolves when the index takes no more writes: the process must end then.
+    pub async fn died(&self) {
+        self.store.died().await;
+    }
+
+    /// Takes no more work, finishes or hands back what runs, and ends.
+    pub async fn stop(mut self) {
+        // Nobody listening any more means that all have ended.
+        let _ = self.stop.send(true);
+        while self.tasks.join_next().await.is_some() {}
+        upkeep::keep_refusals(&self.store, Clock, self.upkeep.take()).await;
+    }
+}
+
+async fn world(settings: &Settings, store: Store) -> anyhow::Result<World> {
+    let spool = Spool::open(
+        &settings.data_dir.join("spool"),
+        settings.archive.spool_reserve_bytes,
+    )?;
+    let mut pbxs = BTreeMap::new();
+    for pbx in &settings.pbxs {
+        let source = Source {
+            client: pbx::Client::new(pbx).await?,
+            zone: pbx.timezone.clone(),
+        };
+        pbxs.insert(pbx.name.clone(), source);
+    }
+    Ok(World {
+        clock: Clock,
+        store,
+        spool,
+        objects: open_objects(settings).await?,
+        pbxs,
+        key: settings.archive.key.clone(),
+    })
+}
+
+/// Settles what an earlier life left: leases of the dead, killed writes, files nobody waits for.
+async fn recover(world: &World) -> anyhow::Result<()> {
+    let released = world.store.write(transitions::release_leases).await?;
+    let wanted = world
+        .store
+        .read(|reader| recordings::spooled(reader))
+        .await?;
+    let spool = world.spool.clone();
+    let files =
+        tokio::task::spawn_blocking(move || spool.sweep(|id| wanted.contains(id))).await??;
+    let temporaries = world.objects.sweep().await.context("sweep the store")?;
+    if released + files + temporaries > 0 {
+        tracing::info!(released, files, temporaries, "recovered");
+    }
+    Ok(())
+}
+
+async fn care(store: Store, clock: Clock, refusals: Arc<Refusals>, stop: impl Future<Output = ()>) {
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(upkeep::PERIOD) => {
+                upkeep::keep_refusals(&store, clock, refusals.take()).await;
+            }
+            () = &mut stop => return,
+        }
+    }
+}
+
+async fn until(mut stopped: watch::Receiver<bool>) {
+    // The sender is gone only when the service is.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+async fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<Listener> {
+    let bound = Listener::bind(address).await;
+    bound.with_context(|| format!("{setting} = \"{address}\""))
+}
+
+/// Written aside and renamed, so that whoever reads it reads it whole.
+fn write_addresses(data_dir: &Path, hook: SocketAddr, admin: SocketAddr) -> anyhow::Result<()> {
+    let (path, aside) = (
+        data_dir.join("listen.json"),
+        data_dir.join("listen.json.part"),
+    );
+    let text = serde_json::json!({ "hook": hook, "admin": admin }).to_string();
+    std::fs::write(&aside, text)
+        .and_then(|()| std::fs::rename(&aside, &path))
+        .with_context(|| format!("write {}", path.display()))
+}
+
+fn doors(settings: &Settings) -> BTreeMap<crate::model::id::PbxName, Door> {
+    let door = |pbx: &crate::config::Pbx| Door {
+        secret: pbx.hook_secret.clone(),
+        allow_from: pbx.allow_from.clone(),
+    };
+    settings
+        .pbxs
+        .iter()
+        .map(|pbx| (pbx.name.clone(), door(pbx)))
+        .collect()
+}
+
+fn correlator(settings: &Settings, store: &Store) -> Correlator {
+    let pbxs = settings.pbxs.iter().map(|pbx| {
+        let known = correlate::Pbx {
+            vendor: pbx.vendor,
+            zone: pbx.timezone.clone(),
+        };
+        (pbx.name.clone(), known)
+    });
+    Correlator::new(store.clone(), pbxs, settings.archive.wait_for_late_events)
+}
+
+fn worker_limits(settings: &Settings) -> BTreeMap<crate::model::id::PbxName, worker::Limits> {
+    let limits = |pbx: &crate::config::Pbx| worker::Limits {
+        concurrency: pbx.concurrency,
+        source_keeps: pbx.source_keeps,
+    };
+    settings
+        .pbxs
+        .iter()
+        .map(|pbx| (pbx.name.clone(), limits(pbx)))
+        .collect()
+}

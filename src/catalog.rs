@@ -1,0 +1,121 @@
+//! The read side: what people ask of the archive. CLI and HTTP both call here and stay thin.
+//!
+//! Never here: how an answer is shown, or a write to what is archived.
+
+pub mod fetch;
+
+use serde::Serialize;
+
+use crate::model::call::Call;
+use crate::model::filter::Filter;
+use crate::model::id::{CallId, CallName, PbxName, RecordingId, RecordingName};
+use crate::model::vendor::Vendor;
+use crate::store::search::{self, AttemptRow, CustodyRow, EventRow, RecordingRow};
+use crate::store::{Db, Error, calls};
+
+/// What an id on the command line or in a path means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    Call(CallId),
+    Recording(RecordingId),
+    Nothing,
+    /// The same id at several PBXs: each whole id it may mean.
+    Ambiguous(Vec<String>),
+}
+
+/// A call with the events behind it.
+#[derive(Debug, Serialize)]
+pub struct CallDetail {
+    #[serde(flatten)]
+    pub call: Call,
+    pub events: Vec<EventRow>,
+}
+
+/// A recording with what happened to it.
+#[derive(Debug, Serialize)]
+pub struct RecordingDetail {
+    #[serde(flatten)]
+    pub row: RecordingRow,
+    pub history: Vec<AttemptRow>,
+    pub custody: Vec<CustodyRow>,
+}
+
+pub fn recordings(db: &Db, filter: &Filter) -> Result<Vec<RecordingRow>, Error> {
+    search::recordings(db, filter)
+}
+
+pub fn calls(db: &Db, filter: &Filter) -> Result<Vec<Call>, Error> {
+    search::calls(db, filter)
+}
+
+/// Finds what `text` names: a recording, a call, or a call by one of its legs, with or without the
+/// PBX before it.
+pub fn find(db: &Db, text: &str) -> Result<Found, Error> {
+    let (pbx, name) = match text.split_once('/') {
+        Some((pbx, name)) => match pbx.parse::<PbxName>() {
+            Ok(pbx) => (Some(pbx), name),
+            Err(_) => return Ok(Found::Nothing),
+        },
+        None => (None, text),
+    };
+    let at = |pbxs: Vec<PbxName>| -> Vec<PbxName> {
+        let asked = |known: &PbxName| pbx.as_ref().is_none_or(|pbx| pbx == known);
+        pbxs.into_iter().filter(asked).collect()
+    };
+    if let Ok(recording) = name.parse::<RecordingName>() {
+        let found = at(search::pbxs_of_recording(db, name)?);
+        let id = |pbx| RecordingId {
+            pbx,
+            recording: recording.clone(),
+        };
+        if let Some(found) = one(found, id, Found::Recording) {
+            return Ok(found);
+        }
+    }
+    let leg = Vendor::ThreeCx.leg_of(name).map(|leg| leg.call);
+    for call in name.parse::<CallName>().ok().into_iter().chain(leg) {
+        let found = at(search::pbxs_of_call(db, &call)?);
+        let id = |pbx| CallId {
+            pbx,
+            call: call.clone(),
+        };
+        if let Some(found) = one(found, id, Found::Call) {
+            return Ok(found);
+        }
+    }
+    Ok(Found::Nothing)
+}
+
+fn one<T: ToString>(
+    mut pbxs: Vec<PbxName>,
+    id: impl Fn(PbxName) -> T,
+    found: fn(T) -> Found,
+) -> Option<Found> {
+    match pbxs.len() {
+        0 => None,
+        1 => pbxs.pop().map(|pbx| found(id(pbx))),
+        _ => {
+            let ids = pbxs.into_iter().map(|pbx| id(pbx).to_string());
+            Some(Found::Ambiguous(ids.collect()))
+        }
+    }
+}
+
+pub fn call(db: &Db, id: &CallId) -> Result<Option<CallDetail>, Error> {
+    let Some((row, call)) = calls::load(db, id)? else {
+        return Ok(None);
+    };
+    let events = search::events_of_call(db, row, &id.call)?;
+    Ok(Some(CallDetail { call, events }))
+}
+
+pub fn recording(db: &Db, id: &RecordingId) -> Result<Option<RecordingDetail>, Error> {
+    let Some(row) = search::one_recording(db, id)? else {
+        return Ok(None);
+    };
+    Ok(Some(RecordingDetail {
+        row,
+        history: search::attempts(db, id)?,
+        custody: search::custody(db, id)?,
+    }))
+}

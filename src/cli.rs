@@ -1,0 +1,178 @@
+//! The command line: a verb a file.
+//!
+//! Data goes to stdout, talk and progress to stderr. Never here: what a verb does beyond arguments
+//! and output; `catalog` and `app` know that.
+
+mod demo;
+mod fetch;
+mod output;
+mod search;
+mod serve;
+mod show;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+
+use crate::config::{self, Settings};
+use crate::store::Reader;
+
+/// Archives the call recordings of a PBX: every event logged, every recording verified, tagged,
+/// stored and proved.
+#[derive(Parser)]
+#[command(name = "callvault", version, arg_required_else_help = true, after_help = EXIT_CODES)]
+struct Arguments {
+    /// The settings
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "CALLVAULT_CONFIG",
+        default_value = "/etc/callvault/callvault.toml"
+    )]
+    config: PathBuf,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed or nothing found, 2 done in part, 64 usage or \
+    configuration, 65 an integrity check failed.";
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run the service: log events, archive recordings
+    Serve,
+    /// Show it all on loopback with a simulated PBX and a directory as store
+    Demo(demo::Arguments),
+    /// List recordings, newest first; or calls
+    Search(search::Arguments),
+    /// Show a call or a recording with all that is known of it
+    Show(show::Arguments),
+    /// Take recordings out of the archive, checked
+    Fetch(fetch::Arguments),
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    Done,
+    Failed,
+    Partly,
+    Usage,
+    Integrity,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(match exit {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::Partly => 2,
+            Exit::Usage => 64,
+            Exit::Integrity => 65,
+        })
+    }
+}
+
+/// An error with its exit code and, where there is one, a next step.
+#[derive(Debug, thiserror::Error)]
+#[error("{error:#}")]
+struct Trouble {
+    exit: Exit,
+    error: anyhow::Error,
+    advice: Option<String>,
+}
+
+impl Trouble {
+    fn usage(error: impl Into<anyhow::Error>, advice: impl Into<String>) -> anyhow::Error {
+        let trouble = Trouble {
+            exit: Exit::Usage,
+            error: error.into(),
+            advice: Some(advice.into()),
+        };
+        trouble.into()
+    }
+}
+
+/// Runs a verb. Errors print their whole chain, and a line `try: …` where there is something to try.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let program = arguments
+        .first()
+        .cloned()
+        .unwrap_or_else(|| "callvault".into());
+    let parsed = match Arguments::try_parse_from(&arguments) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            // Help goes to stdout and is no error. A closed pipe is none either.
+            let _ = error.print();
+            let exit = if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Done
+            };
+            return exit.into();
+        }
+    };
+    let runtime = tokio::runtime::Runtime::new().context("start the async runtime");
+    let ended =
+        runtime.and_then(|runtime| runtime.block_on(parsed.verb.run(&parsed.config, &program)));
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(error) if output::is_broken_pipe(&error) => Exit::Done.into(),
+        Err(error) => report(&error).into(),
+    }
+}
+
+fn report(error: &anyhow::Error) -> Exit {
+    let trouble = error.downcast_ref::<Trouble>();
+    eprintln!(
+        "callvault: {}",
+        output::printable_lines(&format!("{error:#}"))
+    );
+    if let Some(advice) = trouble.and_then(|trouble| trouble.advice.as_ref()) {
+        eprintln!("try: {advice}");
+    }
+    trouble.map_or(Exit::Failed, |trouble| trouble.exit)
+}
+
+impl Verb {
+    async fn run(self, config: &Path, program: &OsString) -> anyhow::Result<Exit> {
+        match self {
+            Verb::Serve => serve::run(&settings(config)?).await,
+            Verb::Demo(arguments) => demo::run(arguments, program).await,
+            Verb::Search(arguments) => search::run(arguments, &reader(&settings(config)?)?),
+            Verb::Show(arguments) => show::run(arguments, &reader(&settings(config)?)?),
+            Verb::Fetch(arguments) => fetch::run(arguments, &settings(config)?).await,
+        }
+    }
+}
+
+fn settings(path: &Path) -> anyhow::Result<Settings> {
+    config::load(path).map_err(|error| {
+        let advice = match &error {
+            config::Errors::Read { .. } => {
+                "--config FILE, or begin with a copy of config/callvault.toml".to_owned()
+            }
+            config::Errors::Check { path, .. } => format!("edit {}", path.display()),
+        };
+        Trouble::usage(error, advice)
+    })
+}
+
+/// Reads beside a running service, or without one.
+fn reader(settings: &Settings) -> anyhow::Result<Reader> {
+    let path = crate::app::index_path(settings);
+    if !path.exists() {
+        return Err(Trouble {
+            exit: Exit::Failed,
+            error: anyhow::anyhow!("there is no index at {} yet", path.display()),
+            advice: Some("callvault serve, which makes it".to_owned()),
+        }
+        .into());
+    }
+    Ok(Reader::open(&path)?)
+}

@@ -1,0 +1,173 @@
+//! `callvault fetch`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::search::Filters;
+use super::{Exit, Trouble, output, show};
+use crate::catalog::fetch::{Error, Fetched, fetch};
+use crate::catalog::{self, Found};
+use crate::config::Settings;
+use crate::model::chain::chain;
+use crate::model::filter::Filter;
+use crate::model::id::PbxName;
+use crate::model::job::State;
+use crate::store::Reader;
+use crate::store::search::RecordingRow;
+
+#[derive(Args)]
+pub struct Arguments {
+    /// Recordings, or calls for all their recordings
+    #[arg(value_name = "ID")]
+    ids: Vec<String>,
+    #[command(flatten)]
+    filters: Filters,
+    /// Where the files go; made where it is missing
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+    /// One object a file
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn run(arguments: Arguments, settings: &Settings) -> anyhow::Result<Exit> {
+    if arguments.ids.is_empty() && !arguments.filters.any() {
+        let error = anyhow!("nothing was named to fetch");
+        return Err(Trouble::usage(
+            error,
+            "callvault fetch ID -o DIR, or --number N -o DIR",
+        ));
+    }
+    let rows = chosen(&arguments, &super::reader(settings)?)?;
+    if rows.is_empty() {
+        eprintln!("no recording fits");
+        return Ok(Exit::Failed);
+    }
+    let directory = &arguments.output;
+    std::fs::create_dir_all(directory)
+        .with_context(|| format!("make the directory {}", directory.display()))?;
+    let store = crate::app::open_objects(settings).await?;
+    let bar = progress(&rows);
+    let mut tally = Tally::default();
+    for (row, name) in rows.iter().zip(names(&rows)) {
+        bar.set_message(row.recording.to_string());
+        let fetched = fetch(&store, row, directory, &name, |bytes| bar.inc(bytes)).await;
+        bar.suspend(|| tally.take(row, fetched, arguments.json))?;
+    }
+    bar.finish_and_clear();
+    Ok(tally.exit())
+}
+
+/// Each recording once, in the order they were named.
+fn chosen(arguments: &Arguments, reader: &Reader) -> anyhow::Result<Vec<RecordingRow>> {
+    let mut rows: Vec<RecordingRow> = Vec::new();
+    for id in &arguments.ids {
+        match catalog::find(reader, id)? {
+            Found::Recording(id) => {
+                rows.extend(catalog::recording(reader, &id)?.map(|detail| detail.row));
+            }
+            Found::Call(id) => rows.extend(catalog::recordings(
+                reader,
+                &Filter {
+                    pbx: Some(id.pbx),
+                    call: Some(id.call),
+                    ..Filter::default()
+                },
+            )?),
+            Found::Nothing => return Err(show::nothing(id)),
+            Found::Ambiguous(ids) => return Err(show::ambiguous(id, &ids, "fetch")),
+        }
+    }
+    if arguments.filters.any() {
+        let mut filter = arguments.filters.filter(None)?;
+        filter.state = filter.state.or(Some(State::Archived));
+        rows.extend(catalog::recordings(reader, &filter)?);
+    }
+    let mut seen = BTreeSet::new();
+    rows.retain(|row| seen.insert(row.recording.clone()));
+    Ok(rows)
+}
+
+/// `230307142318_40-2-1.mp3`; with its PBX before it where two PBXs have the same.
+fn names(rows: &[RecordingRow]) -> Vec<String> {
+    let mut pbxs: BTreeMap<String, BTreeSet<&PbxName>> = BTreeMap::new();
+    for row in rows {
+        pbxs.entry(row.recording.recording.to_string())
+            .or_default()
+            .insert(&row.pbx);
+    }
+    let name = |row: &RecordingRow| {
+        let recording = &row.recording.recording;
+        match pbxs[recording.as_str()].len() {
+            1 => format!("{recording}.mp3"),
+            _ => format!("{}.{recording}.mp3", row.pbx),
+        }
+    };
+    rows.iter().map(name).collect()
+}
+
+fn progress(rows: &[RecordingRow]) -> ProgressBar {
+    let bytes = rows.iter().filter_map(|row| row.bytes).sum();
+    let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {eta} {msg}")
+        .expect("the template is right: every fetch uses it");
+    ProgressBar::new(bytes).with_style(style)
+}
+
+#[derive(Default)]
+struct Tally {
+    sound: usize,
+    failed: usize,
+    integrity: bool,
+}
+
+impl Tally {
+    fn take(
+        &mut self,
+        row: &RecordingRow,
+        fetched: Result<Fetched, Error>,
+        json: bool,
+    ) -> anyhow::Result<()> {
+        match fetched {
+            Ok(fetched) => {
+                self.sound += 1;
+                let path = fetched.path.display().to_string();
+                match json {
+                    true => output::json(&serde_json::json!({
+                        "recording": row.recording,
+                        "path": path,
+                        "bytes": fetched.bytes,
+                        "object_sha256": fetched.sha256,
+                        "was_there": fetched.was_there,
+                    })),
+                    false => output::line(&path),
+                }
+            }
+            Err(error) => {
+                self.failed += 1;
+                self.integrity |= error.is_integrity();
+                eprintln!("callvault: {}", output::printable(&chain(&error)));
+                if let Error::NotArchived {
+                    reason: Some(reason),
+                    ..
+                } = &error
+                {
+                    eprintln!("  because: {}", output::printable(reason));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match (self.integrity, self.sound, self.failed) {
+            (true, ..) => Exit::Integrity,
+            (_, _, 0) => Exit::Done,
+            (_, 0, _) => Exit::Failed,
+            _ => Exit::Partly,
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Printing for people and programs.
+//!
+//! What came from outside never reaches a terminal raw: control characters, and characters that
+//! turn the direction of text, are shown as `\u{…}`.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+/// Text that changes nothing on a terminal but the place it stands in.
+pub fn printable(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        match c.is_control() || turns {
+            true => write!(safe, "\\u{{{:x}}}", u32::from(c)).expect("a String takes all"),
+            false => safe.push(c),
+        }
+    }
+    safe
+}
+
+/// The same line by line, where line ends are our own.
+pub fn printable_lines(text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(printable).collect();
+    lines.join("\n")
+}
+
+/// One object a line.
+pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    serde_json::to_writer(&mut out, value)?;
+    out.write_all(b"\n")?;
+    Ok(())
+}
+
+pub fn line(text: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.write_all(b"\n")?;
+    Ok(())
+}
+
+/// Columns as wide as their widest cell; the last one is not padded.
+pub fn table(head: &[&str], rows: &[Vec<String>]) -> anyhow::Result<()> {
+    let rows: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| row.iter().map(|cell| printable(cell)).collect())
+        .collect();
+    let mut widths: Vec<usize> = head.iter().map(|cell| cell.chars().count()).collect();
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let shown = |cells: Vec<&str>| {
+        let mut text = String::new();
+        for (cell, width) in cells.iter().zip(&widths) {
+            write!(text, "{cell:<width$}  ").expect("a String takes all");
+        }
+        text.trim_end().to_owned()
+    };
+    line(&shown(head.to_vec()))?;
+    for row in &rows {
+        line(&shown(row.iter().map(String::as_str).collect()))?;
+    }
+    Ok(())
+}
+
+/// `–` for what is not known.
+pub fn or_dash(text: Option<impl ToString>) -> String {
+    text.map_or_else(|| "–".to_owned(), |text| text.to_string())
+}
+
+/// Whoever read our output has seen enough: that is success.
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let io = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        let json = cause
+            .downcast_ref::<serde_json::Error>()
+            .and_then(|error| error.io_error_kind());
+        io.or(json) == Some(io::ErrorKind::BrokenPipe)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn nothing_from_outside_moves_the_cursor() {
+        assert_eq!(printable("+49 30 → Büro"), "+49 30 → Büro");
+        assert_eq!(printable("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\\u{a}");
+        assert_eq!(printable("\u{202e}gpj"), "\\u{202e}gpj");
+    }
+}

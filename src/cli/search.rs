@@ -1,0 +1,232 @@
+//! `callvault search`.
+
+use clap::{Args, ValueEnum};
+
+use super::{Exit, output};
+use crate::catalog;
+use crate::model::call::Call;
+use crate::model::event::Direction;
+use crate::model::filter::Filter;
+use crate::model::id::{CallName, PbxName};
+use crate::model::job::State;
+use crate::model::time::{Moment, Started, clock_text};
+use crate::store::Reader;
+use crate::store::search::RecordingRow;
+
+/// What recordings and calls are chosen by.
+#[derive(Args, Default)]
+pub struct Filters {
+    /// External number: with or without prefix, at least 6 digits from its end; * is a wildcard
+    #[arg(long, value_name = "N")]
+    pub number: Option<String>,
+    /// Extension of the leg
+    #[arg(long, value_name = "E")]
+    pub extension: Option<String>,
+    /// Name of the inbound rule
+    #[arg(long, value_name = "D")]
+    pub did: Option<String>,
+    /// PBX, as the settings name it
+    #[arg(long, value_name = "P")]
+    pub pbx: Option<PbxName>,
+    #[arg(long, value_enum)]
+    pub direction: Option<Way>,
+    /// Started at or after: 2023-03-07 or 2023-03-07T14:00 in the PBX's time, or with Z or offset
+    #[arg(long, value_name = "T")]
+    pub from: Option<Moment>,
+    /// Started before (this moment itself is out)
+    #[arg(long, value_name = "T")]
+    pub to: Option<Moment>,
+    /// pending, archived or failed
+    #[arg(long, value_name = "S", value_parser = state)]
+    pub state: Option<State>,
+    /// Call id
+    #[arg(long, value_name = "C")]
+    pub call: Option<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Way {
+    #[value(alias = "incoming")]
+    In,
+    #[value(alias = "outgoing")]
+    Out,
+    Internal,
+}
+
+fn state(text: &str) -> Result<State, String> {
+    let known = "expected pending, archived or failed";
+    State::from_word(text).ok_or_else(|| known.to_owned())
+}
+
+#[derive(Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    filters: Filters,
+    /// List calls, missed ones too
+    #[arg(long)]
+    calls: bool,
+    /// At most so many
+    #[arg(long, value_name = "N")]
+    limit: Option<u32>,
+    /// One object a line
+    #[arg(long)]
+    json: bool,
+}
+
+impl Filters {
+    /// Whether anything was asked for.
+    pub fn any(&self) -> bool {
+        self.filter(None)
+            .is_ok_and(|filter| filter != Filter::default())
+    }
+
+    pub fn filter(&self, limit: Option<u32>) -> anyhow::Result<Filter> {
+        // A call may have its PBX before it.
+        let (mut pbx, mut call) = (self.pbx.clone(), None);
+        if let Some(text) = &self.call {
+            let (before, name) = text.split_once('/').unzip();
+            if let Some(before) = before {
+                pbx = Some(before.parse::<PbxName>().map_err(bad_call)?);
+            }
+            call = Some(name.unwrap_or(text).parse::<CallName>().map_err(bad_call)?);
+        }
+        Ok(Filter {
+            number: self.number.clone(),
+            extension: self.extension.clone(),
+            did: self.did.clone(),
+            pbx,
+            direction: self.direction.map(|way| match way {
+                Way::In => Direction::Incoming,
+                Way::Out => Direction::Outgoing,
+                Way::Internal => Direction::Internal,
+            }),
+            from: self.from,
+            to: self.to,
+            state: self.state,
+            call,
+            limit,
+        })
+    }
+}
+
+fn bad_call(error: crate::model::id::BadId) -> anyhow::Error {
+    super::Trouble::usage(
+        error,
+        "--call 230307142318_40, or with its PBX: hq/230307142318_40",
+    )
+}
+
+pub fn run(arguments: Arguments, reader: &Reader) -> anyhow::Result<Exit> {
+    let filter = arguments.filters.filter(arguments.limit)?;
+    let found = match arguments.calls {
+        true => {
+            let calls = catalog::calls(reader, &filter)?;
+            print_calls(&calls, arguments.json)?;
+            calls.len()
+        }
+        false => {
+            let rows = catalog::recordings(reader, &filter)?;
+            print_recordings(&rows, arguments.json)?;
+            rows.len()
+        }
+    };
+    Ok(if found == 0 { Exit::Failed } else { Exit::Done })
+}
+
+fn print_recordings(rows: &[RecordingRow], json: bool) -> anyhow::Result<()> {
+    if json {
+        return rows.iter().try_for_each(output::json);
+    }
+    if rows.is_empty() {
+        eprintln!("no recording fits");
+        return Ok(());
+    }
+    let head = [
+        "STARTED (LOCAL)",
+        "DIRECTION",
+        "EXTERNAL",
+        "EXT",
+        "LENGTH",
+        "TRANSFER",
+        "STATE",
+        "FLAGS",
+        "RECORDING",
+    ];
+    let cells = |row: &RecordingRow| {
+        let length = row
+            .duration_s
+            .map(u64::from)
+            .or(row.media_duration_s.map(|s| s as u64));
+        vec![
+            output::or_dash(row.started_at_local.as_deref().map(short_local)),
+            output::or_dash(row.direction.as_deref()),
+            output::or_dash(row.external.as_deref()),
+            output::or_dash(row.extension.as_deref()),
+            output::or_dash(length.map(clock_text)),
+            output::or_dash(transfer(
+                row.transfer.as_deref(),
+                row.transferred_to.as_deref(),
+            )),
+            row.state.clone(),
+            output::or_dash((!row.flags.is_empty()).then(|| row.flags.join(","))),
+            row.recording.to_string(),
+        ]
+    };
+    output::table(&head, &rows.iter().map(cells).collect::<Vec<_>>())
+}
+
+fn print_calls(calls: &[Call], json: bool) -> anyhow::Result<()> {
+    if json {
+        return calls.iter().try_for_each(output::json);
+    }
+    if calls.is_empty() {
+        eprintln!("no call fits");
+        return Ok(());
+    }
+    let head = [
+        "STARTED (LOCAL)",
+        "DIRECTION",
+        "EXTERNAL",
+        "OUTCOME",
+        "LEGS",
+        "RANG",
+        "CALL",
+    ];
+    let cells = |call: &Call| {
+        let started = call.started.as_ref().map(Started::local_text);
+        vec![
+            output::or_dash(started.as_deref().map(short_local)),
+            output::or_dash(call.direction),
+            output::or_dash(call.external.as_deref()),
+            output::or_dash(call.outcome),
+            output::or_dash(legs(call)),
+            output::or_dash((!call.ring_path.is_empty()).then(|| call.ring_path.join(" "))),
+            call.id.to_string(),
+        ]
+    };
+    output::table(&head, &calls.iter().map(cells).collect::<Vec<_>>())
+}
+
+/// `117 ⇢ 204`
+pub fn legs(call: &Call) -> Option<String> {
+    let shown = call
+        .legs
+        .iter()
+        .map(|leg| output::or_dash(leg.extension.as_deref()));
+    let shown: Vec<String> = shown.collect();
+    (!shown.is_empty()).then(|| shown.join(" ⇢ "))
+}
+
+/// `attended → 204`
+pub fn transfer(how: Option<&str>, to: Option<&str>) -> Option<String> {
+    let how = how?;
+    Some(match to {
+        Some(to) => format!("{how} → {to}"),
+        None => how.to_owned(),
+    })
+}
+
+/// `2023-03-07 14:23:18`: the column says that it is local.
+pub fn short_local(local: &str) -> String {
+    local.get(..19).unwrap_or(local).replace('T', " ")
+}

@@ -1,0 +1,218 @@
+//! Secrets: inline for trials, or from a file that others cannot read.
+//!
+//! Never here: a message with a secret in it, nor with what may be one.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+use secrecy::zeroize::Zeroizing;
+
+use super::kind::Kind;
+use super::section::Section;
+
+const SECRET_MAX_BYTES: u64 = 64 * 1024;
+const OTHERS_READ_OR_WRITE: u32 = 0o006;
+
+/// The secret `key`, or the one in the file that `{key}_file` names.
+pub(super) fn required(
+    section: &mut Section<'_, '_>,
+    key: &str,
+    kind: &Kind<SecretString>,
+) -> Option<SecretString> {
+    let file_key = format!("{key}_file");
+    let file = section.if_given(&file_key, &Kind::FILE);
+    match either(section, key, kind, file)? {
+        Some(secret) => Some(secret),
+        None => {
+            let expected = format!("a file that holds {}", kind.expected);
+            section.missing(&file_key, &expected)
+        }
+    }
+}
+
+/// The same, or `Some(None)` without both.
+pub(super) fn optional(
+    section: &mut Section<'_, '_>,
+    key: &str,
+    kind: &Kind<SecretString>,
+) -> Option<Option<SecretString>> {
+    let file = section.optional(&format!("{key}_file"), &Kind::FILE);
+    either(section, key, kind, file)
+}
+
+fn either(
+    section: &mut Section<'_, '_>,
+    key: &str,
+    kind: &Kind<SecretString>,
+    file: Option<Option<String>>,
+) -> Option<Option<SecretString>> {
+    let file_key = format!("{key}_file");
+    let inline = section.if_given(key, kind);
+    match (inline?, file?) {
+        (Some(_), Some(_)) => section.mistake(
+            &file_key,
+            format!("found {key} too, expected only one of them"),
+        ),
+        (inline, None) => Some(inline),
+        (None, Some(name)) => match from_file(section, &name, kind) {
+            Ok(secret) => Some(Some(secret)),
+            Err(what) => section.mistake(&file_key, what),
+        },
+    }
+}
+
+fn from_file(
+    section: &Section<'_, '_>,
+    name: &str,
+    kind: &Kind<SecretString>,
+) -> Result<SecretString, String> {
+    let (path, looked_in) = find(section, name);
+    let about = match fs::metadata(&path) {
+        Ok(about) => about,
+        // The name is not repeated: a secret may have been put in its place.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(format!("no such file{looked_in}"));
+        }
+        Err(error) => return Err(format!("cannot look at the file: {error}")),
+    };
+    let shown = path.display();
+    let mode = about.permissions().mode() & 0o7777;
+    if !about.is_file() {
+        return Err(format!("{shown} is not a file"));
+    }
+    if mode & OTHERS_READ_OR_WRITE != 0 {
+        return Err(format!(
+            "{shown} has mode {mode:04o}, expected one closed to others: chmod 640 {shown}"
+        ));
+    }
+    if about.len() > SECRET_MAX_BYTES {
+        return Err(format!("{shown} is longer than {SECRET_MAX_BYTES} bytes"));
+    }
+    let text =
+        fs::read_to_string(&path).map_err(|error| format!("cannot read {shown}: {error}"))?;
+    let text = Zeroizing::new(text);
+    (kind.parse)(text.trim_end_matches(['\n', '\r']))
+        .ok_or_else(|| format!("{shown} holds something else, expected {}", kind.expected))
+}
+
+/// The file that `name` means, and where it was looked for, in words.
+fn find(section: &Section<'_, '_>, name: &str) -> (PathBuf, String) {
+    let beside = section.directory().join(name);
+    if name.contains('/') {
+        return (beside, String::new());
+    }
+    let Some(credentials) = section.credentials() else {
+        return (
+            beside,
+            " beside the settings, and $CREDENTIALS_DIRECTORY is not set".to_owned(),
+        );
+    };
+    let credential = credentials.join(name);
+    let looked_in = format!(" in {} and beside the settings", credentials.display());
+    match exists(&credential) {
+        true => (credential, looked_in),
+        false => (beside, looked_in),
+    }
+}
+
+/// Also true for what may not be looked at: that is then said, instead of using another file.
+fn exists(path: &Path) -> bool {
+    path.try_exists().unwrap_or(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{LEAST, SECRET, check, mistakes};
+    use super::*;
+
+    #[test]
+    fn hook_secret_has_128_bits() {
+        const WEAK: &str = "line 4: pbx[hq].hook_secret: found something else (not shown), expected at least 32 hex digits or 22 base64url characters, 256 at most (to make one: openssl rand -hex 16)";
+        for (secret, fits) in [
+            (SECRET, true),
+            ("0123456789ABCDEF0123456789abcdef", true),
+            ("AZaz09-_AZaz09-_AZaz09", true),
+            ("AZaz09-_AZaz09-_AZaz0", false),
+            (&SECRET[1..], false),
+            ("AZaz09+/AZaz09+/AZaz09", false),
+            ("AZaz09-_AZaz09-_AZaz09==", false),
+            (&SECRET.repeat(9), false),
+        ] {
+            check(SECRET, secret, if fits { &[] } else { &[WEAK] });
+        }
+    }
+
+    #[test]
+    fn secret_files() {
+        let place = tempfile::tempdir().unwrap();
+        let credentials = place.path().join("credentials");
+        fs::create_dir(&credentials).unwrap();
+        let place = place.path();
+        let put = |path: &str, text: &str, mode: u32| {
+            fs::write(place.join(path), text).unwrap();
+            fs::set_permissions(place.join(path), fs::Permissions::from_mode(mode)).unwrap();
+        };
+        put("good", &format!("{SECRET}\n"), 0o640);
+        put("open", SECRET, 0o644);
+        put("writable", SECRET, 0o642);
+        put("weak", "abc\n", 0o600);
+        put("shadowed", "abc", 0o600);
+        put("credentials/shadowed", SECRET, 0o400);
+        put("credentials/only", SECRET, 0o400);
+
+        let shown = place.display();
+        let long = "at least 32 hex digits or 22 base64url characters, 256 at most (to make one: openssl rand -hex 16)";
+        let cases = [
+            ("good", String::new()),
+            ("./good", String::new()),
+            (&format!("{shown}/good"), String::new()),
+            ("only", String::new()),
+            ("shadowed", String::new()),
+            (
+                "./shadowed",
+                format!("{shown}/./shadowed holds something else, expected {long}"),
+            ),
+            (
+                "weak",
+                format!("{shown}/weak holds something else, expected {long}"),
+            ),
+            (
+                "open",
+                format!(
+                    "{shown}/open has mode 0644, expected one closed to others: chmod 640 {shown}/open"
+                ),
+            ),
+            (
+                "writable",
+                format!(
+                    "{shown}/writable has mode 0642, expected one closed to others: chmod 640 {shown}/writable"
+                ),
+            ),
+            ("./only", "no such file".to_owned()),
+            (
+                SECRET,
+                format!("no such file in {shown}/credentials and beside the settings"),
+            ),
+            (".", format!("{shown}/credentials/. is not a file")),
+        ];
+        for (name, expected) in cases {
+            let line = format!("hook_secret_file = \"{name}\"");
+            let text = LEAST.replace(&format!("hook_secret = \"{SECRET}\""), &line);
+            let found = mistakes(&text, place, Some(&credentials));
+            let expected = match expected.as_str() {
+                "" => Vec::new(),
+                what => vec![format!("line 4: pbx[hq].hook_secret_file: {what}")],
+            };
+            assert_eq!(found, expected, "{name}");
+        }
+
+        let both = LEAST.replace("base_url", "hook_secret_file = \"good\"\nbase_url");
+        let found = mistakes(&both, place, None);
+        let expected =
+            "line 5: pbx[hq].hook_secret_file: found hook_secret too, expected only one of them";
+        assert_eq!(found, [expected]);
+    }
+}

@@ -1,0 +1,264 @@
+//! Reading the log: each new delivery is read, every call it touches is folded again from all its
+//! events, and what it announces becomes a job, all in the transaction that moves the mark.
+//!
+//! Reading and folding happen outside the write transaction; if another process moved the mark
+//! meanwhile, nothing is kept and the batch is read again. Never here: what a dialect means.
+
+mod ownership;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use tokio::sync::Notify;
+
+use crate::model::call::Call;
+use crate::model::chain::chain;
+use crate::model::event::{Event, Kind, Logged, Reading};
+use crate::model::id::{CallId, EventSeq, PbxName, RecordingId};
+use crate::model::vendor::Vendor;
+use crate::store::recordings::{self, Announced};
+use crate::store::{Db, Error, Store, Tx, calls, log};
+
+const BATCH: u32 = 500;
+/// How soon events are noticed that another process logged.
+const POLL: Duration = Duration::from_millis(500);
+
+/// What reading the log needs to know of the PBXs.
+pub struct Correlator {
+    store: Store,
+    pbxs: Arc<BTreeMap<PbxName, Pbx>>,
+    due_after: Duration,
+}
+
+#[derive(Debug, Clone)]
+pub struct Pbx {
+    pub vendor: Vendor,
+    pub zone: TimeZone,
+}
+
+/// A batch, read and folded, not yet written.
+struct Batch {
+    from: EventSeq,
+    to: EventSeq,
+    deliveries: Vec<Read>,
+    calls: Vec<Call>,
+    announced: Vec<Announced>,
+}
+
+struct Read {
+    seq: EventSeq,
+    pbx: Option<PbxName>,
+    readings: Vec<Reading>,
+    duplicate_of: Option<EventSeq>,
+    /// The calls it says something about, and whether that is more than an unknown event.
+    touches: BTreeMap<CallId, bool>,
+}
+
+impl Correlator {
+    pub fn new(
+        store: Store,
+        pbxs: impl IntoIterator<Item = (PbxName, Pbx)>,
+        due_after: Duration,
+    ) -> Correlator {
+        Correlator {
+            store,
+            pbxs: Arc::new(pbxs.into_iter().collect()),
+            due_after,
+        }
+    }
+
+    /// Reads on as events are logged, and tells `enqueued` after each batch. Runs until dropped.
+    pub async fn run(&self, logged: &Notify, enqueued: &Notify) {
+        loop {
+            match self.batch().await {
+                Ok(0) => {
+                    let _ = tokio::time::timeout(POLL, logged.notified()).await;
+                }
+                Ok(_) => enqueued.notify_one(),
+                Err(error) => {
+                    tracing::error!(error = chain(&error), "reading the log failed");
+                    tokio::time::sleep(POLL).await;
+                }
+            }
+        }
+    }
+
+    /// Reads all that is logged.
+    pub async fn catch_up(&self) -> Result<(), Error> {
+        while self.batch().await? > 0 {}
+        Ok(())
+    }
+
+    /// Reads some deliveries; returns how many.
+    async fn batch(&self) -> Result<usize, Error> {
+        let pbxs = self.pbxs.clone();
+        let batch = self.store.read(move |reader| read(reader, &pbxs)).await?;
+        let Some(batch) = batch else { return Ok(0) };
+        let (pbxs, read) = (self.pbxs.clone(), batch.deliveries.len());
+        let due_after_ms = i64::try_from(self.due_after.as_millis()).unwrap_or(i64::MAX);
+        let kept = self
+            .store
+            .write(move |tx| keep(tx, &batch, &pbxs, due_after_ms));
+        if !kept.await? {
+            tracing::debug!("another process has read the log meanwhile; reading again");
+        }
+        Ok(read)
+    }
+}
+
+fn read(db: &Db, pbxs: &BTreeMap<PbxName, Pbx>) -> Result<Option<Batch>, Error> {
+    let vendor = |name: &PbxName| pbxs.get(name).map(|pbx| pbx.vendor);
+    let from = log::correlated(db)?;
+    let unread = log::unread(db, from, BATCH, &vendor)?;
+    let Some((to, _)) = unread.last() else {
+        return Ok(None);
+    };
+    let mut batch = Batch {
+        from,
+        to: *to,
+        deliveries: Vec::with_capacity(unread.len()),
+        calls: Vec::new(),
+        announced: Vec::new(),
+    };
+    let mut fresh: BTreeMap<CallId, Vec<Logged>> = BTreeMap::new();
+    for (seq, logged) in unread {
+        let readings = logged
+            .as_ref()
+            .map_or(vec![Reading::NotUnderstood], read_one);
+        let mut read = Read {
+            seq,
+            pbx: logged.as_ref().map(|logged| logged.pbx.clone()),
+            readings,
+            duplicate_of: None,
+            touches: BTreeMap::new(),
+        };
+        if let Some(logged) = logged {
+            read.duplicate_of = log::duplicate_of(db, &logged)?;
+            read.touches = touches(&logged.pbx, &read.readings);
+            for call in read.touches.keys() {
+                fresh.entry(call.clone()).or_default().push(logged.clone());
+            }
+            let zone = &pbxs[&logged.pbx].zone;
+            let events = read.readings.iter().filter_map(Reading::event);
+            batch
+                .announced
+                .extend(events.flat_map(|event| announced(&logged, zone, event)));
+        }
+        batch.deliveries.push(read);
+    }
+    for (id, new) in fresh {
+        let known = calls::load(db, &id)?.map(|(row, _)| row);
+        let mut events = match known {
+            Some(row) => log::of_call(db, row, &vendor)?,
+            None => Vec::new(),
+        };
+        events.extend(new);
+        let zone = &pbxs[&id.pbx].zone;
+        batch.calls.push(Call::fold(id, zone, &events));
+    }
+    Ok(Some(batch))
+}
+
+/// A panic on one event marks that event and stops nothing.
+fn read_one(logged: &Logged) -> Vec<Reading> {
+    let read = catch_unwind(AssertUnwindSafe(|| logged.vendor.read(logged)));
+    read.unwrap_or_else(|_| {
+        tracing::error!(seq = logged.seq.0, pbx = %logged.pbx, "reading an event panicked");
+        vec![Reading::NotUnderstood]
+    })
+}
+
+fn touches(pbx: &PbxName, readings: &[Reading]) -> BTreeMap<CallId, bool> {
+    let mut touches = BTreeMap::new();
+    for event in readings.iter().filter_map(Reading::event) {
+        let named = event.files.iter().filter_map(|file| file.of.as_ref());
+        let legs = event.leg.iter().chain(named.map(|of| &of.leg));
+        for leg in legs {
+            let id = CallId {
+                pbx: pbx.clone(),
+                call: leg.call.clone(),
+            };
+            *touches.entry(id).or_insert(false) |= event.kind != Kind::Unknown;
+        }
+    }
+    touches
+}
+
+fn announced<'a>(
+    logged: &'a Logged,
+    zone: &'a TimeZone,
+    event: &'a Event,
+) -> impl Iterator<Item = Announced> + 'a {
+    event.files.iter().map(move |file| {
+        let named = file.of.as_ref();
+        Announced {
+            id: RecordingId {
+                pbx: logged.pbx.clone(),
+                recording: file.recording.clone(),
+            },
+            of: named.map(|of| (of.leg.clone(), of.part)),
+            dated: named.map_or_else(
+                || logged.received.local_date(zone),
+                |of| of.started_local.date(),
+            ),
+            at: logged.received,
+            seq: logged.seq,
+            source_url: file.url.clone(),
+            path: file
+                .path
+                .clone()
+                .map_err(|refused| (refused.code(), refused.to_string())),
+            id_mismatch: named
+                .zip(event.leg.as_ref())
+                .is_some_and(|(of, leg)| of.leg != *leg),
+        }
+    })
+}
+
+/// Writes a batch; false, and nothing written, where the mark has moved meanwhile.
+fn keep(
+    tx: &mut Tx,
+    batch: &Batch,
+    pbxs: &BTreeMap<PbxName, Pbx>,
+    due_after_ms: i64,
+) -> Result<bool, Error> {
+    if !log::move_correlated(tx, batch.from, batch.to)? {
+        return Ok(false);
+    }
+    let mut damaged_at = BTreeSet::new();
+    for read in &batch.deliveries {
+        for (item, reading) in (0..).zip(&read.readings) {
+            calls::save_reading(tx, read.seq, item, reading, read.duplicate_of)?;
+            if let Some((pbx, event, id_rest)) = lost_its_leg(read, reading) {
+                calls::save_damaged(tx, read.seq, item, pbx, event, id_rest)?;
+                damaged_at.insert(pbx.clone());
+            }
+        }
+        for (id, known) in &read.touches {
+            let row = calls::row(tx, id)?;
+            calls::touch(tx, row, read.seq, *known)?;
+        }
+    }
+    for call in &batch.calls {
+        let row = calls::row(tx, &call.id)?;
+        calls::save(tx, row, call)?;
+    }
+    recordings::enqueue(tx, &batch.announced, due_after_ms)?;
+    ownership::settle(tx, &batch.calls, &damaged_at, pbxs)?;
+    Ok(true)
+}
+
+fn lost_its_leg<'a>(
+    read: &'a Read,
+    reading: &'a Reading,
+) -> Option<(&'a PbxName, &'a Event, &'a str)> {
+    let Reading::Repaired(event) = reading else {
+        return None;
+    };
+    let unplaced = event.kind == Kind::Ended && event.leg.is_none();
+    let id_rest = event.damaged_id.as_deref().filter(|_| unplaced)?;
+    Some((read.pbx.as_ref()?, event, id_rest))
+}

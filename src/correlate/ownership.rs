@@ -1,0 +1,84 @@
+//! Damaged ids: decided again whenever a leg appears or changes that might be theirs.
+//!
+//! The one decision that takes more than a call's own events, hence a file of its own. The rule is
+//! `model::damaged`'s.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Pbx;
+use crate::model::call::Call;
+use crate::model::damaged;
+use crate::model::id::{CallId, LegId, PbxName};
+use crate::store::calls::Waiting;
+use crate::store::{Error, Tx, calls, log};
+
+/// Settles what the changed calls, or newly damaged ids at `damaged_at`, may have decided.
+pub fn settle(
+    tx: &mut Tx,
+    changed: &[Call],
+    damaged_at: &BTreeSet<PbxName>,
+    pbxs: &BTreeMap<PbxName, Pbx>,
+) -> Result<(), Error> {
+    let touched = changed.iter().map(|call| &call.id.pbx);
+    let touched: BTreeSet<&PbxName> = touched.chain(damaged_at).collect();
+    for pbx in touched {
+        for waiting in calls::damaged_of(tx, pbx)? {
+            let affected = waiting.owner.is_none() && damaged_at.contains(pbx)
+                || changed
+                    .iter()
+                    .any(|call| call.id.pbx == *pbx && concerns(&waiting, call));
+            if affected {
+                decide(tx, pbx, &waiting, pbxs)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn concerns(waiting: &Waiting, call: &Call) -> bool {
+    call.legs.iter().any(|leg| {
+        let name = LegId {
+            call: call.id.call.clone(),
+            leg: leg.leg,
+        };
+        name.to_string().ends_with(&waiting.damaged.id_rest)
+    })
+}
+
+fn decide(
+    tx: &mut Tx,
+    pbx: &PbxName,
+    waiting: &Waiting,
+    pbxs: &BTreeMap<PbxName, Pbx>,
+) -> Result<(), Error> {
+    let candidates = calls::candidates(tx, pbx, &waiting.damaged.id_rest)?;
+    let owner = damaged::owner(&waiting.damaged, &candidates);
+    if owner == waiting.owner {
+        return Ok(());
+    }
+    calls::set_owner(tx, waiting.seq, waiting.item, owner.as_ref())?;
+    for (leg, owned) in [(&waiting.owner, false), (&owner, true)] {
+        let Some(leg) = leg else { continue };
+        let id = CallId {
+            pbx: pbx.clone(),
+            call: leg.call.clone(),
+        };
+        let row = calls::row(tx, &id)?;
+        match owned {
+            true => calls::touch(tx, row, waiting.seq, true)?,
+            false => calls::untouch(tx, row, waiting.seq)?,
+        }
+        refold(tx, row, id, pbxs)?;
+    }
+    Ok(())
+}
+
+fn refold(tx: &mut Tx, row: i64, id: CallId, pbxs: &BTreeMap<PbxName, Pbx>) -> Result<(), Error> {
+    let vendor = |name: &PbxName| pbxs.get(name).map(|pbx| pbx.vendor);
+    let events = log::of_call(tx, row, &vendor)?;
+    let Some(pbx) = pbxs.get(&id.pbx) else {
+        return Ok(());
+    };
+    let call = Call::fold(id, &pbx.zone, &events);
+    calls::save(tx, row, &call)
+}

@@ -1,0 +1,9 @@
+//! The edges that listen: the only warp, hyper-util and tokio-rustls.
+//!
+//! Never here: what an event means, or SQL. A handler calls one function of a room below.
+
+pub mod health;
+pub mod hook;
+pub mod listener;
+
+mod request_line;

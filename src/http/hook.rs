@@ -1,0 +1,249 @@
+//! The hook: whatever arrives with the right secret is logged, and acknowledged after COMMIT.
+//!
+//! Never here: reading what an event says; refusing what can be stored; a redirect; a word to
+//! strangers. A wrong PBX, secret or peer gets 404 and is counted.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+
+use bytes::{Buf, Bytes};
+use futures_util::{Stream, StreamExt};
+use ipnet::IpNet;
+use secrecy::{ExposeSecret, SecretString};
+use subtle::ConstantTimeEq;
+use tokio::sync::Notify;
+use warp::Filter;
+use warp::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+
+use super::listener::{Peer, RawTarget};
+use crate::clock::Clock;
+use crate::intake;
+use crate::model::chain::chain;
+use crate::model::digest::Digest;
+use crate::model::id::PbxName;
+use crate::store::Store;
+use crate::store::log::Delivery;
+
+const BODY_MAX_BYTES: usize = 1024 * 1024;
+const RETRY_AFTER_S: &str = "5";
+const PEERS_MAX: usize = 1000;
+
+/// Who may deliver events for which PBX.
+pub struct Hook {
+    pub store: Store,
+    pub clock: Clock,
+    pub pbxs: BTreeMap<PbxName, Door>,
+    /// Told after each logged delivery.
+    pub logged: Arc<Notify>,
+    pub refusals: Arc<Refusals>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Door {
+    pub secret: SecretString,
+    /// Empty: anybody.
+    pub allow_from: Vec<IpNet>,
+}
+
+/// Deliveries turned away since they were last taken, by reason and peer. A flood of peers is
+/// counted as one.
+#[derive(Default)]
+pub struct Refusals(Mutex<BTreeMap<(&'static str, String), u64>>);
+
+impl Refusals {
+    fn count(&self, reason: &'static str, peer: IpAddr) {
+        let mut counts = self
+            .0
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let peer = match counts.len() < PEERS_MAX {
+            true => peer.to_string(),
+            false => "others".to_owned(),
+        };
+        *counts.entry((reason, peer)).or_default() += 1;
+    }
+
+    pub fn take(&self) -> BTreeMap<(&'static str, String), u64> {
+        std::mem::take(
+            &mut *self
+                .0
+                .lock()
+                .unwrap_or_else(|poisoned| poisoned.into_inner()),
+        )
+    }
+}
+
+pub fn routes(
+    hook: Arc<Hook>,
+) -> impl Filter<Extract = (Response<Bytes>,), Error = warp::Rejection> + Clone + Send + Sync + 'static
+{
+    warp::method()
+        .and(warp::ext::get::<Peer>())
+        .and(warp::ext::get::<RawTarget>())
+        .and(warp::header::headers_cloned())
+        .and(warp::body::stream())
+        .then(
+            move |method, peer: Peer, RawTarget(target), headers: HeaderMap, body| {
+                let hook = hook.clone();
+                // Whatever is in it: a header that is no text must not cost an event.
+                let content_type = headers.get(header::CONTENT_TYPE);
+                let content_type = content_type
+                    .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+                async move {
+                    hook.receive(method, peer, &target, content_type, body)
+                        .await
+                }
+            },
+        )
+}
+
+/// `/hook/{pbx}/{secret}?query`, taken apart.
+struct Target<'a> {
+    pbx: &'a [u8],
+    secret: &'a [u8],
+    query: Option<&'a [u8]>,
+}
+
+impl<'a> Target<'a> {
+    fn of(target: &'a [u8]) -> Option<Target<'a>> {
+        let at = target.iter().position(|byte| *byte == b'?');
+        let (path, query) = match at {
+            Some(at) => (&target[..at], Some(&target[at + 1..])),
+            None => (target, None),
+        };
+        let rest = path.strip_prefix(b"/hook/")?;
+        let rest = rest.strip_suffix(b"/").unwrap_or(rest);
+        let slash = rest.iter().position(|byte| *byte == b'/')?;
+        Some(Target {
+            pbx: &rest[..slash],
+            secret: &rest[slash + 1..],
+            query,
+        })
+    }
+
+    /// For the log: all but the secret.
+    fn redacted(&self) -> Vec<u8> {
+        let mut redacted = [b"/hook/", self.pbx, b"/***"].concat();
+        if let Some(query) = self.query {
+            redacted.push(b'?');
+            redacted.extend_from_slice(query);
+        }
+        redacted
+    }
+}
+
+impl Hook {
+    async fn receive(
+        &self,
+        method: Method,
+        Peer(peer): Peer,
+        target: &[u8],
+        content_type: Option<String>,
+        body: impl Stream<Item = Result<impl Buf, warp::Error>>,
+    ) -> Response<Bytes> {
+        let ip = peer.ip().to_canonical();
+        let target = Target::of(target);
+        let (pbx, target) = match self.admit(target, ip) {
+            Ok(admitted) => admitted,
+            Err(reason) => {
+                self.refusals.count(reason, ip);
+                return answer(StatusCode::NOT_FOUND, "");
+            }
+        };
+        let body = match whole(body).await {
+            Ok(body) => body,
+            Err(status) => {
+                self.refusals.count("body_too_large_or_cut", ip);
+                return answer(status, "");
+            }
+        };
+        let is_get = method == Method::GET || method == Method::HEAD;
+        let delivery = Delivery {
+            pbx,
+            received: self.clock.now(),
+            live: true,
+            method: method.to_string(),
+            content_type,
+            target: Some(target.redacted()),
+            peer: Some(ip.to_string()),
+            // A poster may leave its body empty and say everything in the query.
+            raw: match is_get || body.is_empty() {
+                true => target.query.unwrap_or_default().to_vec(),
+                false => body,
+            },
+        };
+        match intake::log(&self.store, delivery).await {
+            Ok(_) => {
+                self.logged.notify_one();
+                answer(StatusCode::OK, "{}")
+            }
+            Err(error) => {
+                tracing::error!(error = chain(&error), "an event could not be logged");
+                let mut response = answer(StatusCode::SERVICE_UNAVAILABLE, "");
+                let after = HeaderValue::from_static(RETRY_AFTER_S);
+                response.headers_mut().insert(header::RETRY_AFTER, after);
+                response
+            }
+        }
+    }
+
+    fn admit<'a>(
+        &self,
+        target: Option<Target<'a>>,
+        ip: IpAddr,
+    ) -> Result<(PbxName, Target<'a>), &'static str> {
+        let target = target.ok_or("no_hook_path")?;
+        let name: Option<PbxName> = std::str::from_utf8(target.pbx)
+            .ok()
+            .and_then(|n| n.parse().ok());
+        let door = name.and_then(|name| self.pbxs.get_key_value(&name));
+        // Digests are of one length, and are compared whether or not there is such a PBX: the time
+        // taken tells nothing.
+        let given = Digest::of(target.secret);
+        let secret = door.map_or("", |(_, door)| door.secret.expose_secret());
+        let right = Digest::of(secret.as_bytes())
+            .as_bytes()
+            .ct_eq(given.as_bytes());
+        let (name, door) = door.ok_or("wrong_pbx")?;
+        if !bool::from(right) {
+            return Err("wrong_secret");
+        }
+        let allowed = &door.allow_from;
+        if !allowed.is_empty() && !allowed.iter().any(|net| net.contains(&ip)) {
+            return Err("peer_not_allowed");
+        }
+        Ok((name.clone(), target))
+    }
+}
+
+/// The whole body, chunked or not, as long as it is not too large.
+async fn whole(
+    body: impl Stream<Item = Result<impl Buf, warp::Error>>,
+) -> Result<Vec<u8>, StatusCode> {
+    let mut body = std::pin::pin!(body);
+    let mut whole = Vec::new();
+    while let Some(chunk) = body.next().await {
+        let mut chunk = chunk.map_err(|_| StatusCode::BAD_REQUEST)?;
+        if whole.len() + chunk.remaining() > BODY_MAX_BYTES {
+            return Err(StatusCode::PAYLOAD_TOO_LARGE);
+        }
+        while chunk.has_remaining() {
+            let piece = chunk.chunk();
+            whole.extend_from_slice(piece);
+            let taken = piece.len();
+            chunk.advance(taken);
+        }
+    }
+    Ok(whole)
+}
+
+fn answer(status: StatusCode, body: &'static str) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from_static(body.as_bytes()));
+    *response.status_mut() = status;
+    if !body.is_empty() {
+        let json = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(header::CONTENT_TYPE, json);
+    }
+    response
+}

@@ -1,0 +1,188 @@
+//! The object store: where recordings and their manifests lie for good.
+//!
+//! Never here: what is worth storing, when to try again, or any way to overwrite or delete an
+//! object. What a store says about itself (checksums, versions) is passed on, not believed.
+
+mod body;
+mod dir;
+mod error;
+mod s3;
+
+use bytes::Bytes;
+
+use crate::config::StoreSettings;
+use crate::model::digest::Digest;
+use crate::model::key::ObjectKey;
+
+pub use body::{Body, FileRange};
+pub use error::{Answer, At, Error, Operation};
+
+#[derive(Debug, Clone)]
+pub enum ObjectStore {
+    Directory(dir::Directory),
+    S3(s3::Bucket),
+}
+
+/// One object to store.
+#[derive(Debug)]
+pub struct Put<'a> {
+    pub key: &'a ObjectKey,
+    pub body: Body,
+    /// Of the whole body. What arrives with another digest is not stored.
+    pub sha256: Digest,
+    pub content_type: &'static str,
+    /// S3 user metadata: names in lower case, the values any text (see `s3::metadata`).
+    /// The directory store keeps none; the manifest has it all.
+    pub metadata: Vec<(&'static str, String)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stored {
+    /// `version_id` where the store keeps versions.
+    Created {
+        version_id: Option<String>,
+    },
+    AlreadyThere,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    pub bytes: u64,
+    /// The checksum of the whole object, if the store keeps one.
+    pub sha256: Option<Digest>,
+    pub version_id: Option<String>,
+}
+
+impl ObjectStore {
+    /// Asks nothing of an S3 store yet; makes the directory of a directory store.
+    pub async fn open(settings: &StoreSettings) -> Result<ObjectStore, Error> {
+        Ok(match settings {
+            StoreSettings::Directory { path } => {
+                ObjectStore::Directory(dir::Directory::open(path).await?)
+            }
+            StoreSettings::S3(settings) => ObjectStore::S3(s3::Bucket::open(settings).await),
+        })
+    }
+
+    /// Stores a new object, whole or not at all, and never in place of another.
+    pub async fn put_new(&self, put: Put<'_>) -> Result<Stored, Error> {
+        match self {
+            ObjectStore::Directory(directory) => directory.put_new(put).await,
+            ObjectStore::S3(bucket) => bucket.put_new(put).await,
+        }
+    }
+
+    /// `None` only if the store said that there is no such object.
+    pub async fn head(&self, key: &ObjectKey) -> Result<Option<Head>, Error> {
+        match self {
+            ObjectStore::Directory(directory) => directory.head(key).await,
+            ObjectStore::S3(bucket) => bucket.head(key).await,
+        }
+    }
+
+    /// `None` only if the store said that there is no such object.
+    pub async fn get(&self, key: &ObjectKey) -> Result<Option<Reader>, Error> {
+        let opened = match self {
+            ObjectStore::Directory(directory) => directory.get(key).await?.map(Source::from),
+            ObjectStore::S3(bucket) => bucket.get(key).await?.map(Source::from),
+        };
+        Ok(opened.map(|source| Reader::new(At::new(Operation::Get, key), source)))
+    }
+
+    /// Removes what killed writes left behind; call it before the first write. Returns how many.
+    pub async fn sweep(&self) -> Result<usize, Error> {
+        match self {
+            ObjectStore::Directory(directory) => directory.sweep().await,
+            // A single PUT cut short leaves nothing in a bucket.
+            ObjectStore::S3(_) => Ok(0),
+        }
+    }
+
+    /// For people: `s3://bucket/prefix`, or the path.
+    pub fn describe(&self) -> String {
+        match self {
+            ObjectStore::Directory(directory) => directory.describe(),
+            ObjectStore::S3(bucket) => bucket.describe(),
+        }
+    }
+}
+
+/// An object being read, a chunk at a time. Its content is not checked against any digest here.
+#[derive(Debug)]
+pub struct Reader {
+    at: At,
+    bytes: u64,
+    read_bytes: u64,
+    source: Source,
+}
+
+#[derive(Debug)]
+enum Source {
+    File(dir::OpenObject),
+    Answer(s3::AnswerBody),
+}
+
+impl From<dir::OpenObject> for Source {
+    fn from(object: dir::OpenObject) -> Source {
+        Source::File(object)
+    }
+}
+
+impl From<s3::AnswerBody> for Source {
+    fn from(body: s3::AnswerBody) -> Source {
+        Source::Answer(body)
+    }
+}
+
+impl Reader {
+    fn new(at: At, source: Source) -> Reader {
+        let bytes = match &source {
+            Source::File(object) => object.bytes(),
+            Source::Answer(body) => body.bytes(),
+        };
+        Reader {
+            at,
+            bytes,
+            read_bytes: 0,
+            source,
+        }
+    }
+
+    /// The length of the whole object.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The next bytes; `None` at the end of the whole object, an error at any earlier end.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
+        let left_bytes = self.bytes - self.read_bytes;
+        if left_bytes == 0 {
+            return Ok(None);
+        }
+        let chunk = match &mut self.source {
+            Source::File(object) => object
+                .chunk(self.read_bytes, left_bytes)
+                .await
+                .map_err(|source| Error::disk(self.at.clone(), source))?,
+            Source::Answer(body) => match body.chunk().await {
+                Ok(chunk) => chunk.unwrap_or_default(),
+                Err(source) => return Err(self.cut(Some(source))),
+            },
+        };
+        let chunk_bytes = chunk.len() as u64;
+        if chunk_bytes == 0 || chunk_bytes > left_bytes {
+            return Err(self.cut(None));
+        }
+        self.read_bytes += chunk_bytes;
+        Ok(Some(chunk))
+    }
+
+    fn cut(&self, source: Option<error::Source>) -> Error {
+        Error::Cut {
+            at: self.at.clone(),
+            read_bytes: self.read_bytes,
+            bytes: self.bytes,
+            source,
+        }
+    }
+}

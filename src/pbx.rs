@@ -1,0 +1,277 @@
+//! Fetching recordings from a PBX's web API: the only HTTP client in the house.
+//!
+//! Only `base_url` and a checked recording path are ever requested; redirects and environment
+//! proxies are not followed, bodies are not decompressed. Never here: what an answer means for the
+//! recording; `pipeline` decides that.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::{ACCEPT_ENCODING, HOST, RETRY_AFTER};
+use reqwest::{Certificate, Response, StatusCode};
+use secrecy::ExposeSecret;
+
+use crate::config;
+use crate::model::chain::chain;
+use crate::model::event::FetchPath;
+use crate::model::id::RecordingId;
+use crate::spool::{self, Spool, Spooled};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between two pieces of an answer.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// A body may come as slowly as this, after a time of grace.
+const FLOOR_BYTES_PER_S: u64 = 1024;
+const GRACE: Duration = Duration::from_secs(60);
+/// Over a week at 32 kbit/s: whatever is larger is no call.
+const BODY_MAX_BYTES: u64 = 4 * 1024 * 1024 * 1024;
+
+/// Why there is no body.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("reach the PBX at {address}")]
+    Unreachable {
+        address: String,
+        #[source]
+        source: reqwest::Error,
+    },
+    #[error("trust the PBX at {address}")]
+    Tls {
+        address: String,
+        #[source]
+        source: reqwest::Error,
+    },
+    #[error("the PBX wants a login, or not this one: HTTP {status}")]
+    Login { status: u16 },
+    #[error("the PBX asks to come back later: HTTP {status}")]
+    Later {
+        status: u16,
+        after: Option<Duration>,
+    },
+    #[error("the PBX has no such recording (yet): HTTP {status}")]
+    NotThere { status: u16 },
+    #[error("the PBX redirects to elsewhere, which is not followed: HTTP {status}")]
+    Redirect { status: u16 },
+    #[error("the PBX failed on this recording: HTTP {status}")]
+    Failed { status: u16 },
+    #[error("the PBX gave an answer that is no recording: HTTP {status}")]
+    Status { status: u16 },
+    #[error("the body broke off after {bytes} bytes")]
+    Short {
+        bytes: u64,
+        #[source]
+        source: Option<reqwest::Error>,
+    },
+    #[error("the body came too slowly: {bytes} bytes in {} s", elapsed.as_secs())]
+    Slow { bytes: u64, elapsed: Duration },
+    #[error("the body is larger than {BODY_MAX_BYTES} bytes")]
+    Large,
+    #[error("keep the body")]
+    Spool(#[source] spool::Error),
+}
+
+/// Settings that make no client.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    #[error("pbx[{pbx}].ca_file: read {path}")]
+    ReadCa {
+        pbx: String,
+        path: String,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error(
+        "pbx[{pbx}].connect_to: base_url must have a name, not an address, to connect elsewhere"
+    )]
+    ConnectTo { pbx: String },
+    #[error("pbx[{pbx}]: make an HTTP client")]
+    Client {
+        pbx: String,
+        #[source]
+        source: reqwest::Error,
+    },
+}
+
+/// One PBX's recordings.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    /// Where requests go; its port is `connect_to`'s where that has one.
+    base_url: String,
+    /// What the PBX is called in requests.
+    host: String,
+    login: Option<config::Login>,
+}
+
+impl Client {
+    pub async fn new(pbx: &config::Pbx) -> Result<Client, SetupError> {
+        let name = pbx.name.to_string();
+        let mut builder = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .user_agent(concat!("callvault/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(SILENCE_MAX);
+        if let Some(path) = &pbx.ca_file {
+            let read_ca = |source| SetupError::ReadCa {
+                pbx: name.clone(),
+                path: path.display().to_string(),
+                source,
+            };
+            let pem = tokio::fs::read(path).await.map_err(read_ca)?;
+            let bundle = Certificate::from_pem_bundle(&pem);
+            for certificate in bundle.map_err(|source| SetupError::Client {
+                pbx: name.clone(),
+                source,
+            })? {
+                builder = builder.tls_certs_merge([certificate]);
+            }
+        }
+        let mut url = pbx.base_url.clone();
+        if let Some(to) = &pbx.connect_to {
+            if pbx.base_url.host().parse::<IpAddr>().is_ok() {
+                return Err(SetupError::ConnectTo { pbx: name });
+            }
+            builder = builder.dns_resolver(ConnectTo(to.host.clone()));
+            url = url.with_port(to.port);
+        }
+        let http = builder
+            .build()
+            .map_err(|source| SetupError::Client { pbx: name, source })?;
+        Ok(Client {
+            http,
+            host: pbx.base_url.authority(),
+            base_url: url.to_string(),
+            login: pbx.login.clone(),
+        })
+    }
+
+    /// Downloads a recording into the spool. What comes back is whole by the answer's own word.
+    pub async fn fetch(
+        &self,
+        path: &FetchPath,
+        id: &RecordingId,
+        spool: &Spool,
+    ) -> Result<Spooled, Error> {
+        let mut writing = spool.begin(id).map_err(Error::Spool)?;
+        let mut response = self.get(path).await?;
+        let began = Instant::now();
+        loop {
+            let bytes = writing.bytes;
+            let chunk = response.chunk().await.map_err(|source| Error::Short {
+                bytes,
+                source: Some(source.without_url()),
+            })?;
+            let Some(chunk) = chunk else { break };
+            // Blocking, but into the page cache: a piece is at most a few network buffers.
+            writing.write(&chunk).map_err(Error::Spool)?;
+            check_pace(writing.bytes, began.elapsed())?;
+        }
+        // Syncs the disk, which may take long.
+        let finished = tokio::task::spawn_blocking(move || writing.finish()).await;
+        finished
+            .unwrap_or(Err(spool::Error::Interrupted))
+            .map_err(Error::Spool)
+    }
+
+    async fn get(&self, path: &FetchPath) -> Result<Response, Error> {
+        let request = self.http.get(format!("{}{}", self.base_url, path.as_str()));
+        let request = request
+            .header(ACCEPT_ENCODING, "identity")
+            .header(HOST, &self.host);
+        let request = match &self.login {
+            Some(config::Login::Basic { user, password }) => {
+                request.basic_auth(user, Some(password.expose_secret()))
+            }
+            Some(config::Login::Bearer(token)) => request.bearer_auth(token.expose_secret()),
+            None => request,
+        };
+        let response = request
+            .send()
+            .await
+            .map_err(|error| self.no_answer(error))?;
+        answered(response)
+    }
+
+    fn no_answer(&self, error: reqwest::Error) -> Error {
+        let (address, source) = (self.base_url.clone(), error.without_url());
+        match is_about_trust(&source) {
+            true => Error::Tls { address, source },
+            false => Error::Unreachable { address, source },
+        }
+    }
+}
+
+/// Answers every name with the address to connect to, looked up anew for each connection.
+struct ConnectTo(String);
+
+impl Resolve for ConnectTo {
+    fn resolve(&self, _name: Name) -> Resolving {
+        let host = self.0.clone();
+        Box::pin(async move {
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((host, 0)).await?.collect();
+            let addresses: Addrs = Box::new(found.into_iter());
+            Ok(addresses)
+        })
+    }
+}
+
+/// rustls' errors are wrapped several times on the way, by types that are not public.
+fn is_about_trust(error: &reqwest::Error) -> bool {
+    let text = chain(error).to_lowercase();
+    ["certificate", "tls", "handshake"]
+        .iter()
+        .any(|word| text.contains(word))
+}
+
+fn answered(response: Response) -> Result<Response, Error> {
+    let status = response.status();
+    let code = status.as_u16();
+    let after = response.headers().get(RETRY_AFTER);
+    let after = after.and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    match status {
+        StatusCode::OK => Ok(response),
+        StatusCode::NOT_FOUND | StatusCode::GONE => Err(Error::NotThere { status: code }),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(Error::Login { status: code }),
+        StatusCode::TOO_MANY_REQUESTS
+        | StatusCode::BAD_GATEWAY
+        | StatusCode::SERVICE_UNAVAILABLE
+        | StatusCode::GATEWAY_TIMEOUT => Err(Error::Later {
+            status: code,
+            after: after.map(Duration::from_secs),
+        }),
+        StatusCode::INTERNAL_SERVER_ERROR => Err(Error::Failed { status: code }),
+        _ if status.is_redirection() => Err(Error::Redirect { status: code }),
+        _ => Err(Error::Status { status: code }),
+    }
+}
+
+/// Neither drips nor endless bodies hold a worker for good.
+fn check_pace(bytes: u64, elapsed: Duration) -> Result<(), Error> {
+    if bytes > BODY_MAX_BYTES {
+        return Err(Error::Large);
+    }
+    let due = elapsed.saturating_sub(GRACE).as_secs() * FLOOR_BYTES_PER_S;
+    match bytes < due {
+        true => Err(Error::Slow { bytes, elapsed }),
+        false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drip_is_cut_off_and_a_slow_line_is_not() {
+        assert!(check_pace(1, Duration::from_secs(59)).is_ok());
+        assert!(check_pace(100_000, Duration::from_secs(120)).is_ok());
+        assert!(matches!(
+            check_pace(60, Duration::from_secs(120)),
+            Err(Error::Slow { bytes: 60, .. })
+        ));
+        assert!(matches!(check_pace(u64::MAX, GRACE), Err(Error::Large)));
+    }
+}

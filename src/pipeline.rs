@@ -1,0 +1,55 @@
+//! The way of a recording from the PBX to the archive. Read this first.
+//!
+//! Each stage takes the previous one's type, and each type has one maker, so that no stage can be
+//! skipped. Nothing remembers a step: after a restart every stage looks for its own evidence (a
+//! spool file with the recorded digest, frozen bytes in the index, an object whose digest is ours)
+//! and goes on from there. Never here: when a recording is tried again; `worker` asks
+//! [`StageError::disposition`] and settles it.
+
+mod download;
+mod error;
+mod index;
+mod tag;
+mod upload;
+mod verify;
+
+use std::collections::BTreeMap;
+
+use jiff::tz::TimeZone;
+
+pub use error::{Disposition, StageError};
+pub use index::Archived;
+
+use crate::clock::Clock;
+use crate::model::id::PbxName;
+use crate::model::key::KeyTemplate;
+use crate::objects::ObjectStore;
+use crate::pbx;
+use crate::spool::Spool;
+use crate::store::Store;
+use crate::store::recordings::Claim;
+
+/// All that the stages work with.
+pub struct World {
+    pub clock: Clock,
+    pub store: Store,
+    pub spool: Spool,
+    pub objects: ObjectStore,
+    pub pbxs: BTreeMap<PbxName, Source>,
+    pub key: KeyTemplate,
+}
+
+/// Where the recordings of one PBX come from.
+pub struct Source {
+    pub client: pbx::Client,
+    pub zone: TimeZone,
+}
+
+/// Takes a claimed recording all the way, or says at which stage it failed and why.
+pub async fn archive(world: &World, claim: Claim) -> Result<Archived, StageError> {
+    let downloaded = download::download(world, claim).await?; // whole by the PBX's own word, synced
+    let verified = verify::verify(downloaded).await?; //         audio to the last frame
+    let tagged = tag::tag(world, verified).await?; //            key, tag, manifest, digest committed
+    let uploaded = upload::upload(world, tagged).await?; //      stored, proved, manifest beside it
+    index::index(world, uploaded).await //                       committed: the local copy may go
+}

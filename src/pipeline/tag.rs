@@ -1,0 +1,142 @@
+//! Tag: what will be stored is decided and committed, before the first byte of it is sent.
+//!
+//! Key, tag, manifest and digest are frozen in the index; every retry sends those same bytes, so
+//! that a PUT whose answer was lost is recognised by its digest and nothing is stored twice.
+
+use super::World;
+use super::error::{StageError, blocking};
+use super::verify::Verified;
+use crate::model::call::Call;
+use crate::model::digest::{Digest, Hasher};
+use crate::model::id3;
+use crate::model::manifest::{self, Manifest, RawEvent};
+use crate::model::tags::{Facts, tags};
+use crate::spool::Spooled;
+use crate::store::recordings::{Claim, Frozen};
+use crate::store::transitions;
+use crate::store::{calls, log};
+
+const STAGE: &str = "tag";
+
+/// What will be stored is committed.
+pub struct Tagged {
+    pub(super) claim: Claim,
+    pub(super) spooled: Spooled,
+    pub(super) source_tag_bytes: u64,
+    pub(super) frozen: Frozen,
+    pub(super) call: Option<Call>,
+}
+
+pub async fn tag(world: &World, verified: Verified) -> Result<Tagged, StageError> {
+    let (call, events) = known(world, &verified.claim).await?;
+    let frozen = match verified.claim.frozen.clone() {
+        Some(frozen) => frozen,
+        None => {
+            let frozen = made(world, &verified, call.as_ref(), events).await?;
+            let (claim, now) = (verified.claim.clone(), world.clock.now());
+            let kept = world.store.write(move |tx| {
+                transitions::freeze(tx, &claim, &frozen, now)?;
+                Ok(frozen)
+            });
+            kept.await.map_err(index_error)?
+        }
+    };
+    Ok(Tagged {
+        claim: verified.claim,
+        spooled: verified.spooled,
+        source_tag_bytes: verified.source_tag_bytes,
+        frozen,
+        call,
+    })
+}
+
+fn index_error(source: crate::store::Error) -> StageError {
+    StageError::Index {
+        stage: STAGE,
+        source,
+    }
+}
+
+/// The call as it is known now, and the deliveries behind it.
+async fn known(world: &World, claim: &Claim) -> Result<(Option<Call>, Vec<RawEvent>), StageError> {
+    let (call, announced) = (claim.call.clone(), claim.announced_seq);
+    let read = world.store.read(move |db| {
+        let found = match &call {
+            Some(id) => calls::load(db, id)?,
+            None => None,
+        };
+        Ok(match found {
+            Some((row, call)) => (Some(call), log::history_of_call(db, row)?),
+            None => (None, log::history_of_delivery(db, announced)?),
+        })
+    });
+    read.await.map_err(index_error)
+}
+
+async fn made(
+    world: &World,
+    verified: &Verified,
+    call: Option<&Call>,
+    events: Vec<RawEvent>,
+) -> Result<Frozen, StageError> {
+    let Verified { claim, spooled, .. } = verified;
+    let (as_of, original_sha256) = (world.clock.now(), spooled.sha256);
+    let set = tags(&Facts {
+        id: &claim.id,
+        call,
+        leg: claim.leg,
+        media_ms: verified.media_ms,
+        source_url: &claim.source_url,
+        original_sha256,
+        as_of,
+    });
+    let (source, bytes) = (spooled.clone(), verified.source_tag_bytes as usize);
+    let source_tag = blocking(STAGE, move || source.range(0, bytes)).await?;
+    let tag = id3::encode(&set, &source_tag).map_err(StageError::Tag)?;
+    let object_sha256 = digest(spooled, verified.source_tag_bytes, &tag).await?;
+    let object_bytes = tag.len() as u64 + spooled.bytes - verified.source_tag_bytes;
+    let key = world
+        .key
+        .key(&claim.id.pbx, claim.dated, &claim.id.recording);
+    let manifest = manifest::bytes(
+        &Manifest {
+            recording: &claim.id,
+            leg: claim.leg,
+            part: claim.part,
+            as_of,
+            announced_at: claim.announced,
+            source_url: &claim.source_url,
+            object_key: &key,
+            object_sha256,
+            object_bytes,
+            original_sha256,
+            original_bytes: spooled.bytes,
+            media_ms: verified.media_ms,
+            flags: &verified.flags,
+            call,
+            events,
+        },
+        &set,
+    );
+    Ok(Frozen {
+        key,
+        tag,
+        manifest,
+        object_sha256,
+        object_bytes,
+        media_ms: verified.media_ms,
+        flags: verified.flags.clone(),
+    })
+}
+
+/// Of the object: our tag, then the source's audio, to the byte.
+async fn digest(spooled: &Spooled, audio_from: u64, tag: &[u8]) -> Result<Digest, StageError> {
+    let mut hasher = Hasher::new();
+    hasher.update(tag);
+    let spooled = spooled.clone();
+    blocking(STAGE, move || {
+        spooled.read(audio_from, |chunk| hasher.update(chunk))?;
+        Ok(hasher.finish())
+    })
+    .await
+}

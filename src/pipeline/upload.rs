@@ -1,0 +1,225 @@
+//! Upload: the object stored, proved to be ours, its manifest beside it. Nothing is ever rewritten.
+
+use super::World;
+use super::error::StageError;
+use super::tag::Tagged;
+use crate::failpoint::{self, Point};
+use crate::model::digest::{Digest, Hasher};
+use crate::model::id3;
+use crate::model::key::ObjectKey;
+use crate::objects::{Body, FileRange, ObjectStore, Put, Stored};
+use crate::store::recordings::{Claim, Proved};
+
+/// A tag that is read back may be so long; a source's own tag is inside it.
+const TAG_MAX_BYTES: usize = 64 * 1024 * 1024;
+
+/// The store holds the recording, proved, and its manifest.
+pub struct Uploaded {
+    pub(super) claim: Claim,
+    pub(super) proved: Proved,
+}
+
+pub async fn upload(world: &World, tagged: Tagged) -> Result<Uploaded, StageError> {
+    let stored = put_object(&world.objects, &tagged).await?;
+    let key = &tagged.frozen.key;
+    let proved = match prove(&world.objects, &tagged, &stored).await? {
+        Some(proved) => proved,
+        // Something lies there that is not what we sent.
+        None if stored == Stored::AlreadyThere => adopt(&world.objects, &tagged).await?,
+        None => return Err(StageError::NotProved { key: key.clone() }),
+    };
+    put_manifest(&world.objects, &tagged, proved.adopted).await?;
+    Ok(Uploaded {
+        claim: tagged.claim,
+        proved,
+    })
+}
+
+async fn put_object(objects: &ObjectStore, tagged: &Tagged) -> Result<Stored, StageError> {
+    let frozen = &tagged.frozen;
+    let put = Put {
+        key: &frozen.key,
+        body: Body {
+            head: frozen.tag.clone().into(),
+            tail: Some(FileRange {
+                path: tagged.spooled.path.clone(),
+                from: tagged.source_tag_bytes,
+                bytes: tagged.spooled.bytes - tagged.source_tag_bytes,
+            }),
+        },
+        sha256: frozen.object_sha256,
+        content_type: "audio/mpeg",
+        metadata: essentials(tagged),
+    };
+    failpoint::hit(Point::BeforePut);
+    let stored = objects.put_new(put).await.map_err(StageError::Store)?;
+    failpoint::hit(Point::AfterPut);
+    Ok(stored)
+}
+
+/// What the store's own tools show of an object.
+fn essentials(tagged: &Tagged) -> Vec<(&'static str, String)> {
+    let call = tagged.call.as_ref();
+    let leg = call
+        .zip(tagged.claim.leg)
+        .and_then(|(call, number)| call.leg(number));
+    let started = call.and_then(|call| call.started.as_ref());
+    let known = [
+        ("recording", Some(tagged.claim.id.to_string())),
+        ("original-sha256", Some(tagged.spooled.sha256.to_string())),
+        (
+            "direction",
+            call.and_then(|call| call.direction).map(|d| d.to_string()),
+        ),
+        ("external", call.and_then(|call| call.external.clone())),
+        ("extension", leg.and_then(|leg| leg.extension.clone())),
+        (
+            "started-at",
+            started.map(|started| started.utc.to_seconds()),
+        ),
+    ];
+    known
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect()
+}
+
+/// Whether the store holds exactly what was frozen: by the checksum that it keeps, or, where it
+/// keeps none, by reading the object back.
+async fn prove(
+    objects: &ObjectStore,
+    tagged: &Tagged,
+    stored: &Stored,
+) -> Result<Option<Proved>, StageError> {
+    let frozen = &tagged.frozen;
+    let head = objects.head(&frozen.key).await.map_err(StageError::Store)?;
+    let Some(head) = head else { return Ok(None) };
+    let (sha256, how) = match head.sha256 {
+        Some(sha256) => (sha256, "by the store's own SHA-256"),
+        None => (
+            read_digest(objects, &frozen.key).await?,
+            "read back and hashed",
+        ),
+    };
+    let version_id = match stored {
+        Stored::Created { version_id } => version_id.clone().or(head.version_id),
+        Stored::AlreadyThere => head.version_id,
+    };
+    let ours = sha256 == frozen.object_sha256 && head.bytes == frozen.object_bytes;
+    Ok(ours.then_some(Proved {
+        object_sha256: sha256,
+        object_bytes: head.bytes,
+        version_id,
+        how,
+        adopted: false,
+    }))
+}
+
+async fn read_digest(objects: &ObjectStore, key: &ObjectKey) -> Result<Digest, StageError> {
+    let missing = || StageError::NotProved { key: key.clone() };
+    let object = objects.get(key).await.map_err(StageError::Store)?;
+    let mut object = object.ok_or_else(missing)?;
+    let mut hasher = Hasher::new();
+    while let Some(chunk) = object.chunk().await.map_err(StageError::Store)? {
+        hasher.update(&chunk);
+    }
+    Ok(hasher.finish())
+}
+
+/// An object that an earlier life of this archive stored under another tag: if the original that
+/// can be rebuilt from it is ours, it is ours, digest and manifest and all.
+async fn adopt(objects: &ObjectStore, tagged: &Tagged) -> Result<Proved, StageError> {
+    let key = &tagged.frozen.key;
+    let conflict = || StageError::Conflict { key: key.clone() };
+    let object = objects.get(key).await.map_err(StageError::Store)?;
+    let mut object = object.ok_or_else(conflict)?;
+    let mut whole = Hasher::new();
+    let mut original = Original::default();
+    while let Some(chunk) = object.chunk().await.map_err(StageError::Store)? {
+        whole.update(&chunk);
+        original.update(&chunk, object.bytes());
+    }
+    if original.finish() != Some(tagged.spooled.sha256) {
+        return Err(conflict());
+    }
+    let head = objects.head(key).await.map_err(StageError::Store)?;
+    Ok(Proved {
+        object_sha256: whole.finish(),
+        object_bytes: object.bytes(),
+        version_id: head.and_then(|head| head.version_id),
+        how: "read back and rebuilt",
+        adopted: true,
+    })
+}
+
+/// Rebuilds an original from an object's bytes as they pass: what our tag carries of the source's
+/// own tag, then all that follows ours.
+#[derive(Default)]
+struct Original {
+    /// The object's beginning, until our tag is whole.
+    head: Vec<u8>,
+    hasher: Option<Hasher>,
+    hopeless: bool,
+}
+
+impl Original {
+    fn update(&mut self, chunk: &[u8], object_bytes: u64) {
+        if let Some(hasher) = &mut self.hasher {
+            return hasher.update(chunk);
+        }
+        if self.hopeless {
+            return;
+        }
+        self.head.extend_from_slice(chunk);
+        let Some(tag_bytes) = id3::tag_len_at(&self.head, object_bytes) else {
+            self.hopeless = self.head.len() >= 10;
+            return;
+        };
+        if tag_bytes as usize > TAG_MAX_BYTES {
+            self.hopeless = true;
+        } else if self.head.len() >= tag_bytes as usize {
+            let (tag, audio) = self.head.split_at(tag_bytes as usize);
+            let Some(source_tag) = id3::source_tag(tag) else {
+                self.hopeless = true;
+                return;
+            };
+            let mut hasher = Hasher::new();
+            hasher.update(source_tag);
+            hasher.update(audio);
+            self.hasher = Some(hasher);
+            self.head = Vec::new();
+        }
+    }
+
+    fn finish(self) -> Option<Digest> {
+        self.hasher.map(Hasher::finish)
+    }
+}
+
+/// The manifest is made once. One that lies there already is ours, or of an adopted object.
+async fn put_manifest(
+    objects: &ObjectStore,
+    tagged: &Tagged,
+    adopted: bool,
+) -> Result<(), StageError> {
+    let key = tagged.frozen.key.manifest();
+    let sha256 = Digest::of(&tagged.frozen.manifest);
+    let put = Put {
+        key: &key,
+        body: Body {
+            head: tagged.frozen.manifest.clone().into(),
+            tail: None,
+        },
+        sha256,
+        content_type: "application/json",
+        metadata: Vec::new(),
+    };
+    failpoint::hit(Point::BeforeManifest);
+    let stored = objects.put_new(put).await.map_err(StageError::Store)?;
+    failpoint::hit(Point::AfterManifest);
+    let there = stored == Stored::AlreadyThere;
+    if there && !adopted && read_digest(objects, &key).await? != sha256 {
+        return Err(StageError::Conflict { key });
+    }
+    Ok(())
+}

@@ -1,0 +1,298 @@
+//! Local files on their way from the PBX to the store.
+//!
+//! A file is written as `.part`, synced, renamed and its directory synced; only then does it exist.
+//! The digest is taken while writing. Never here: deciding when a file may go; only
+//! `Archived::release` says so.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use crate::failpoint::{self, Point};
+use crate::model::digest::{Digest, Hasher};
+use crate::model::id::RecordingId;
+
+const PART: &str = "part";
+const READ_BYTES: usize = 128 * 1024;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{what} {}", path.display())]
+    File {
+        what: &'static str,
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error(
+        "no room to spool: {free_bytes} bytes free at {}, {reserve_bytes} are kept in reserve",
+        path.display()
+    )]
+    NoRoom {
+        path: PathBuf,
+        free_bytes: u64,
+        reserve_bytes: u64,
+    },
+    #[error("work on a spool file was interrupted")]
+    Interrupted,
+}
+
+impl Error {
+    /// Whether room is what is missing, so that it will come back.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Error::NoRoom { .. } => true,
+            Error::File { source, .. } => {
+                matches!(
+                    source.kind(),
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+                )
+            }
+            Error::Interrupted => false,
+        }
+    }
+}
+
+fn file_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::File { what, path, source }
+}
+
+/// `data_dir/spool`.
+#[derive(Debug, Clone)]
+pub struct Spool {
+    directory: PathBuf,
+    reserve_bytes: u64,
+}
+
+/// A whole file in the spool, synced.
+#[derive(Debug, Clone)]
+pub struct Spooled {
+    pub path: PathBuf,
+    pub bytes: u64,
+    pub sha256: Digest,
+}
+
+impl Spool {
+    pub fn open(directory: &Path, reserve_bytes: u64) -> Result<Spool, Error> {
+        use std::os::unix::fs::DirBuilderExt;
+        let mut builder = fs::DirBuilder::new();
+        let made = builder.recursive(true).mode(0o700).create(directory);
+        made.map_err(file_error("make the directory", directory))?;
+        Ok(Spool {
+            directory: directory.to_owned(),
+            reserve_bytes,
+        })
+    }
+
+    /// Where a recording lies while it is here. A PBX name has no dot, so names cannot collide.
+    pub fn path(&self, id: &RecordingId) -> PathBuf {
+        self.directory
+            .join(format!("{}.{}.mp3", id.pbx, id.recording))
+    }
+
+    /// Refuses while less than the reserve is free: events must still find room to be logged.
+    pub fn check_room(&self) -> Result<(), Error> {
+        let stat = rustix::fs::statvfs(&self.directory)
+            .map_err(|errno| file_error("ask for room at", &self.directory)(errno.into()))?;
+        let free_bytes = stat.f_bavail.saturating_mul(stat.f_frsize);
+        if free_bytes < self.reserve_bytes {
+            return Err(Error::NoRoom {
+                path: self.directory.clone(),
+                free_bytes,
+                reserve_bytes: self.reserve_bytes,
+            });
+        }
+        Ok(())
+    }
+
+    pub fn begin(&self, id: &RecordingId) -> Result<Writing, Error> {
+        self.check_room()?;
+        let path = self.path(id);
+        let part = path.with_extension(PART);
+        let file = File::create(&part).map_err(file_error("create", &part))?;
+        Ok(Writing {
+            file,
+            part,
+            path,
+            hasher: Hasher::new(),
+            bytes: 0,
+        })
+    }
+
+    /// The file of a recording, if it is here whole with the digest that was recorded for it.
+    pub fn find(&self, id: &RecordingId, sha256: Digest) -> Result<Option<Spooled>, Error> {
+        let path = self.path(id);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let mut hasher = Hasher::new();
+        let mut bytes = 0;
+        read(&path, 0, |chunk| {
+            hasher.update(chunk);
+            bytes += chunk.len() as u64;
+        })?;
+        let found = hasher.finish() == sha256;
+        Ok(found.then_some(Spooled {
+            path,
+            bytes,
+            sha256,
+        }))
+    }
+
+    /// Drops the local copy of a recording.
+    pub fn remove(&self, id: &RecordingId) -> Result<(), Error> {
+        remove(&self.path(id))
+    }
+
+    /// At start, before anything is written: what killed writes left, and files that `wanted` does
+    /// not know. Returns how many went.
+    pub fn sweep(&self, wanted: impl Fn(&RecordingId) -> bool) -> Result<usize, Error> {
+        let mut removed = 0;
+        let listing = "list the directory";
+        let entries =
+            fs::read_dir(&self.directory).map_err(file_error(listing, &self.directory))?;
+        for entry in entries {
+            let path = entry.map_err(file_error(listing, &self.directory))?.path();
+            let name = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .unwrap_or_default();
+            let id = name.strip_suffix(".mp3").and_then(|stem| {
+                let (pbx, recording) = stem.split_once('.')?;
+                format!("{pbx}/{recording}").parse().ok()
+            });
+            if !id.is_some_and(|id| wanted(&id)) {
+                remove(&path)?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+}
+
+fn remove(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(file_error("remove", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+impl Spooled {
+    /// Passes the bytes from an offset on, in order.
+    pub fn read(&self, from: u64, each: impl FnMut(&[u8])) -> Result<(), Error> {
+        read(&self.path, from, each)
+    }
+
+    /// The bytes of a range that must be small.
+    pub fn range(&self, from: u64, bytes: usize) -> Result<Vec<u8>, Error> {
+        use std::os::unix::fs::FileExt;
+        let failed = || file_error("read", &self.path);
+        let file = File::open(&self.path).map_err(failed())?;
+        let mut range = vec![0; bytes];
+        file.read_exact_at(&mut range, from).map_err(failed())?;
+        Ok(range)
+    }
+}
+
+fn read(path: &Path, from: u64, mut each: impl FnMut(&[u8])) -> Result<(), Error> {
+    use std::io::{Seek, SeekFrom};
+    let mut run = || {
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::Start(from))?;
+        let mut buffer = vec![0; READ_BYTES];
+        loop {
+            match file.read(&mut buffer)? {
+                0 => return Ok(()),
+                n => each(&buffer[..n]),
+            }
+        }
+    };
+    run().map_err(file_error("read", path))
+}
+
+/// A file that does not exist yet.
+pub struct Writing {
+    file: File,
+    part: PathBuf,
+    path: PathBuf,
+    hasher: Hasher,
+    pub bytes: u64,
+}
+
+impl Writing {
+    pub fn write(&mut self, chunk: &[u8]) -> Result<(), Error> {
+        self.file
+            .write_all(chunk)
+            .map_err(file_error("write", &self.part))?;
+        self.hasher.update(chunk);
+        self.bytes += chunk.len() as u64;
+        Ok(())
+    }
+
+    /// Makes the file exist, durably, in place of an earlier one of the same recording.
+    pub fn finish(self) -> Result<Spooled, Error> {
+        self.file
+            .sync_all()
+            .map_err(file_error("sync", &self.part))?;
+        failpoint::hit(Point::BeforeSpoolRename);
+        fs::rename(&self.part, &self.path).map_err(file_error("rename", &self.part))?;
+        let directory = self.path.parent().unwrap_or(Path::new("."));
+        let synced = File::open(directory).and_then(|opened| opened.sync_all());
+        synced.map_err(file_error("sync the directory of", &self.path))?;
+        failpoint::hit(Point::AfterSpoolRename);
+        Ok(Spooled {
+            path: self.path,
+            bytes: self.bytes,
+            sha256: self.hasher.finish(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_exists_only_whole_and_is_found_by_its_digest() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::open(&dir.path().join("spool"), 0).unwrap();
+        let id: RecordingId = "hq/230307142318_40-2-1".parse().unwrap();
+        let mut writing = spool.begin(&id).unwrap();
+        writing.write(b"ab").unwrap();
+        assert!(!spool.path(&id).exists());
+        writing.write(b"c").unwrap();
+        let spooled = writing.finish().unwrap();
+        assert_eq!((spooled.bytes, spooled.sha256), (3, Digest::of(b"abc")));
+        assert!(spool.find(&id, Digest::of(b"abc")).unwrap().is_some());
+        assert!(spool.find(&id, Digest::of(b"abd")).unwrap().is_none());
+        assert_eq!(spooled.range(1, 2).unwrap(), b"bc");
+        spool.remove(&id).unwrap();
+        spool.remove(&id).unwrap();
+        assert!(spool.find(&id, Digest::of(b"abc")).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_sweep_keeps_what_is_wanted() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::open(dir.path(), 0).unwrap();
+        let kept: RecordingId = "hq/230307142318_40-2-1".parse().unwrap();
+        let other: RecordingId = "hq/230307142318_40-1-1".parse().unwrap();
+        for id in [&kept, &other] {
+            spool.begin(id).unwrap().finish().unwrap();
+        }
+        drop(spool.begin(&other).unwrap());
+        assert_eq!(spool.sweep(|id| *id == kept).unwrap(), 2);
+        assert!(spool.path(&kept).exists() && !spool.path(&other).exists());
+    }
+
+    #[test]
+    fn the_reserve_holds_downloads_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::open(dir.path(), u64::MAX).unwrap();
+        let refused = spool.check_room().unwrap_err();
+        assert!(refused.is_full(), "{refused}");
+    }
+}

@@ -1,0 +1,224 @@
+//! The index: one SQLite file, one writer, readers beside it.
+//!
+//! The only room that knows SQL. A statement is a named function in the file of its table, with why
+//! it is as it is above it. Never here: what rows mean to a PBX or a store.
+
+pub mod attempts;
+pub mod calls;
+pub mod custody;
+pub mod log;
+pub mod recordings;
+pub mod refusals;
+pub mod search;
+pub mod transitions;
+
+mod open;
+mod writer;
+
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use rusqlite::{Connection, OptionalExtension, Params, Row, Savepoint};
+
+/// What was attempted on the index and why it failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("open the index {}", path.display())]
+    Open {
+        path: PathBuf,
+        #[source]
+        source: rusqlite::Error,
+    },
+    #[error("sync the directory of the index {}", path.display())]
+    SyncDirectory {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error(
+        "the index {} has form {found}, this program knows forms up to {known}: \
+         run a newer callvault",
+        path.display()
+    )]
+    Newer {
+        path: PathBuf,
+        found: i64,
+        known: i64,
+    },
+    #[error("the index {} cannot be kept in WAL mode, SQLite says {mode:?}", path.display())]
+    JournalMode { path: PathBuf, mode: String },
+    #[error("{what}")]
+    Statement {
+        what: &'static str,
+        #[source]
+        source: rusqlite::Error,
+    },
+    #[error("the index is locked by another process")]
+    NotBegun,
+    #[error("the index has stopped taking writes after an I/O error")]
+    Poisoned,
+    #[error("a write to the index panicked")]
+    Panicked,
+    #[error("{what}: the index holds {found:?}")]
+    Damaged { what: &'static str, found: String },
+    #[error("the lease on {0} was lost: another attempt has taken over")]
+    LeaseLost(String),
+}
+
+impl Error {
+    fn sqlite_failure(&self) -> Option<rusqlite::ffi::Error> {
+        match self {
+            Error::Statement { source, .. } => source.sqlite_error().copied(),
+            _ => None,
+        }
+    }
+}
+
+/// An operation's own savepoint inside the writer's transaction.
+pub struct Tx<'c>(Savepoint<'c>);
+
+impl Deref for Tx<'_> {
+    type Target = Db;
+
+    fn deref(&self) -> &Db {
+        &self.0
+    }
+}
+
+/// What both a transaction and a reader can be asked.
+pub type Db = Connection;
+
+/// A read-only connection: sees what was committed when its statement began.
+pub struct Reader(Connection);
+
+impl Reader {
+    /// Opens an index that must exist, whether or not a service runs on it.
+    pub fn open(path: &Path) -> Result<Reader, Error> {
+        open::reader(path).map(Reader)
+    }
+}
+
+impl Deref for Reader {
+    type Target = Db;
+
+    fn deref(&self) -> &Db {
+        &self.0
+    }
+}
+
+/// The index, open for reading and writing. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    path: Arc<Path>,
+    writer: writer::Writer,
+    idle_readers: Arc<Mutex<Vec<Reader>>>,
+}
+
+const IDLE_READERS_MAX: usize = 8;
+
+impl Store {
+    /// Opens the index, making it where there is none and bringing it to this program's form.
+    pub fn open(path: &Path) -> Result<Store, Error> {
+        let connection = open::writer(path)?;
+        Ok(Store {
+            path: path.into(),
+            writer: writer::Writer::start(connection),
+            idle_readers: Arc::default(),
+        })
+    }
+
+    /// Runs `operation` in a savepoint of the next transaction. Returns after COMMIT, so that what
+    /// it answers is durable.
+    pub async fn write<T, F>(&self, operation: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Tx) -> Result<T, Error> + Send + 'static,
+    {
+        self.writer.run(operation).await
+    }
+
+    /// Runs a query beside the writer, off the async threads.
+    pub async fn read<T, F>(&self, query: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Reader) -> Result<T, Error> + Send + 'static,
+    {
+        let store = self.clone();
+        let work = move || {
+            let idle = store.readers().pop();
+            let reader = idle.map_or_else(|| Reader::open(&store.path), Ok)?;
+            let answer = query(&reader);
+            let mut readers = store.readers();
+            if readers.len() < IDLE_READERS_MAX {
+                readers.push(reader);
+            }
+            answer
+        };
+        tokio::task::spawn_blocking(work)
+            .await
+            .map_err(|_| Error::Panicked)?
+    }
+
+    fn readers(&self) -> std::sync::MutexGuard<'_, Vec<Reader>> {
+        self.idle_readers
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Whether writes are still taken.
+    pub fn is_alive(&self) -> bool {
+        self.writer.is_alive()
+    }
+
+    /// Resolves when the writer has given up after an I/O error; the process must end then.
+    pub async fn died(&self) {
+        self.writer.died().await;
+    }
+}
+
+fn execute(db: &Db, what: &'static str, sql: &str, params: impl Params) -> Result<usize, Error> {
+    let run = || db.prepare_cached(sql)?.execute(params);
+    run().map_err(|source| Error::Statement { what, source })
+}
+
+fn all<T>(
+    db: &Db,
+    what: &'static str,
+    sql: &str,
+    params: impl Params,
+    row: impl FnMut(&Row) -> rusqlite::Result<T>,
+) -> Result<Vec<T>, Error> {
+    let run = || {
+        db.prepare_cached(sql)?
+            .query_map(params, row)?
+            .collect::<Result<Vec<T>, _>>()
+    };
+    run().map_err(|source| Error::Statement { what, source })
+}
+
+fn first<T>(
+    db: &Db,
+    what: &'static str,
+    sql: &str,
+    params: impl Params,
+    row: impl FnOnce(&Row) -> rusqlite::Result<T>,
+) -> Result<Option<T>, Error> {
+    let run = || db.prepare_cached(sql)?.query_row(params, row).optional();
+    run().map_err(|source| Error::Statement { what, source })
+}
+
+/// A checked type out of a text that this program wrote: another text means a damaged index.
+fn parsed<T: std::str::FromStr>(text: String) -> rusqlite::Result<T>
+where
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    text.parse().map_err(|error: T::Err| {
+        rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, error.into())
+    })
+}
+
+/// A word of one of the model's enums.
+fn word<T>(text: Option<String>, from_word: impl Fn(&str) -> Option<T>) -> Option<T> {
+    text.as_deref().and_then(from_word)
+}

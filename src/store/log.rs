@@ -1,0 +1,175 @@
+//! The event log: what came, and how far it has been read.
+
+use rusqlite::{Row, params};
+
+use super::{Db, Error, Tx, all, execute, first, parsed};
+use crate::model::digest::Digest;
+use crate::model::event::Logged;
+use crate::model::id::{CallName, EventSeq, LegId, PbxName};
+use crate::model::manifest::RawEvent;
+use crate::model::time::UtcMs;
+use crate::model::vendor::Vendor;
+
+/// One delivery as it came in, not yet logged.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    pub pbx: PbxName,
+    pub received: UtcMs,
+    /// From the PBX as it happened; false for backfill.
+    pub live: bool,
+    pub method: String,
+    pub content_type: Option<String>,
+    /// The request target, its secret taken out.
+    pub target: Option<Vec<u8>>,
+    pub peer: Option<String>,
+    /// The body, or of a GET the query string.
+    pub raw: Vec<u8>,
+}
+
+/// How a vendor is found for a PBX's name; a PBX that the settings no longer name has none.
+pub type VendorOf<'a> = &'a dyn Fn(&PbxName) -> Option<Vendor>;
+
+pub fn append(tx: &mut Tx, delivery: &Delivery) -> Result<EventSeq, Error> {
+    let sql = "INSERT INTO delivery \
+        (pbx, received_ms, live, method, content_type, target, peer, raw, digest64) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    let row = params![
+        delivery.pbx.as_str(),
+        delivery.received.0,
+        delivery.live,
+        delivery.method,
+        delivery.content_type,
+        delivery.target,
+        delivery.peer,
+        delivery.raw,
+        Digest::of(&delivery.raw).prefix64(),
+    ];
+    execute(tx, "log a delivery", sql, row)?;
+    Ok(EventSeq(tx.last_insert_rowid()))
+}
+
+/// The sequence number up to which the log has been read.
+pub fn correlated(db: &Db) -> Result<EventSeq, Error> {
+    let sql = "SELECT correlated FROM progress";
+    let at = first(db, "see how far the log was read", sql, [], |row| {
+        row.get(0)
+    })?;
+    Ok(EventSeq(at.unwrap_or(0)))
+}
+
+/// Moves the mark, unless another process moved it meanwhile; false then, and nothing may be kept.
+pub fn move_correlated(tx: &mut Tx, from: EventSeq, to: EventSeq) -> Result<bool, Error> {
+    let sql = "UPDATE progress SET correlated = ?2 WHERE correlated = ?1";
+    let moved = execute(
+        tx,
+        "note how far the log was read",
+        sql,
+        params![from.0, to.0],
+    )?;
+    Ok(moved == 1)
+}
+
+const LOGGED: &str = "SELECT d.seq, d.pbx, d.received_ms, d.live, d.raw FROM delivery d";
+
+/// The next deliveries that nobody has read yet, oldest first. A delivery of a PBX without vendor
+/// is passed over by `None`: its row stays, and it stays visible as not understood.
+pub fn unread(
+    db: &Db,
+    after: EventSeq,
+    most: u32,
+    vendor: VendorOf,
+) -> Result<Vec<(EventSeq, Option<Logged>)>, Error> {
+    let sql = format!("{LOGGED} WHERE d.seq > ?1 ORDER BY d.seq LIMIT ?2");
+    all(
+        db,
+        "read the event log",
+        &sql,
+        params![after.0, most],
+        |row| Ok((EventSeq(row.get(0)?), logged(row, vendor)?)),
+    )
+}
+
+/// All that was ever delivered about a call, with the legs found for damaged ids.
+pub fn of_call(db: &Db, call_id: i64, vendor: VendorOf) -> Result<Vec<Logged>, Error> {
+    let sql = format!(
+        "{LOGGED} JOIN call_delivery t ON t.seq = d.seq WHERE t.call_id = ?1 ORDER BY d.seq"
+    );
+    let what = "read the events of a call";
+    let rows = all(db, what, &sql, [call_id], |row| logged(row, vendor))?;
+    let mut events: Vec<Logged> = rows.into_iter().flatten().collect();
+    for event in &mut events {
+        event.attached = attached(db, event.seq)?;
+    }
+    Ok(events)
+}
+
+/// The deliveries behind a call as they came, for its manifest.
+pub fn history_of_call(db: &Db, call_id: i64) -> Result<Vec<RawEvent>, Error> {
+    let sql =
+        format!("{HISTORY} JOIN call_delivery t USING (seq) WHERE t.call_id = ?1 ORDER BY seq");
+    all(
+        db,
+        "read the deliveries of a call",
+        &sql,
+        [call_id],
+        raw_event,
+    )
+}
+
+pub fn history_of_delivery(db: &Db, seq: EventSeq) -> Result<Vec<RawEvent>, Error> {
+    let sql = format!("{HISTORY} WHERE seq = ?1");
+    all(db, "read a delivery", &sql, [seq.0], raw_event)
+}
+
+const HISTORY: &str = "SELECT seq, received_ms, method, content_type, raw FROM delivery";
+
+fn raw_event(row: &Row) -> rusqlite::Result<RawEvent> {
+    Ok(RawEvent::new(
+        EventSeq(row.get(0)?),
+        UtcMs(row.get(1)?),
+        row.get(2)?,
+        row.get(3)?,
+        row.get(4)?,
+    ))
+}
+
+/// The first delivery of the same PBX with the same bytes, if this one is not it.
+pub fn duplicate_of(db: &Db, logged: &Logged) -> Result<Option<EventSeq>, Error> {
+    let sql = "SELECT min(seq) FROM delivery \
+        WHERE digest64 = ?1 AND pbx = ?2 AND raw = ?3 AND seq < ?4";
+    let digest = Digest::of(&logged.raw).prefix64();
+    let row = params![digest, logged.pbx.as_str(), logged.raw, logged.seq.0];
+    let seq = first(db, "look for an equal delivery", sql, row, |row| row.get(0))?;
+    Ok(seq.flatten().map(EventSeq))
+}
+
+fn logged(row: &Row, vendor: VendorOf) -> rusqlite::Result<Option<Logged>> {
+    let pbx: PbxName = parsed(row.get(1)?)?;
+    let Some(vendor) = vendor(&pbx) else {
+        return Ok(None);
+    };
+    Ok(Some(Logged {
+        seq: EventSeq(row.get(0)?),
+        pbx,
+        vendor,
+        received: UtcMs(row.get(2)?),
+        live: row.get(3)?,
+        raw: row.get(4)?,
+        attached: Vec::new(),
+    }))
+}
+
+fn attached(db: &Db, seq: EventSeq) -> Result<Vec<(u32, LegId)>, Error> {
+    let sql = "SELECT item, call, leg FROM damaged WHERE seq = ?1 AND call IS NOT NULL";
+    all(
+        db,
+        "read what a damaged id belongs to",
+        sql,
+        [seq.0],
+        |row| {
+            let call: CallName = parsed(row.get(1)?)?;
+            let leg = row.get(2)?;
+            Ok((row.get(0)?, LegId { call, leg }))
+        },
+    )
+}

@@ -1,0 +1,241 @@
+//! Recordings: announced and claimed. The row is the job; there is no other queue.
+//!
+//! Never here: what becomes of a running job (`transitions`).
+
+use std::collections::BTreeSet;
+
+use jiff::civil::Date;
+use rusqlite::{Row, params};
+
+use super::custody::{self, Entry};
+use super::{Db, Error, Tx, all, execute, first, parsed};
+use crate::model::digest::Digest;
+use crate::model::event::FetchPath;
+use crate::model::id::{CallId, EventSeq, LegId, PbxName, RecordingId};
+use crate::model::key::ObjectKey;
+use crate::model::time::UtcMs;
+
+/// A recording that an event announced.
+#[derive(Debug, Clone)]
+pub struct Announced {
+    pub id: RecordingId,
+    /// The leg and part in its file name; none where that is no id.
+    pub of: Option<(LegId, u32)>,
+    pub dated: Date,
+    pub at: UtcMs,
+    pub seq: EventSeq,
+    pub source_url: String,
+    /// What to ask the PBX for, or the code and reason why it is never asked.
+    pub path: Result<FetchPath, (&'static str, String)>,
+    /// The event named another leg than the file.
+    pub id_mismatch: bool,
+}
+
+/// A recording taken to be worked on, under a lease.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    pub row: i64,
+    pub id: RecordingId,
+    pub call: Option<CallId>,
+    pub leg: Option<u32>,
+    pub part: Option<u32>,
+    pub attempt: u32,
+    pub dated: Date,
+    pub announced: UtcMs,
+    pub announced_seq: EventSeq,
+    /// Giving up is counted from here.
+    pub window: UtcMs,
+    pub source_url: String,
+    pub path: FetchPath,
+    /// The body that was downloaded before: what a spool file must hash to.
+    pub original: Option<Original>,
+    pub frozen: Option<Frozen>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Original {
+    pub sha256: Digest,
+    pub bytes: u64,
+}
+
+/// What is committed before the first PUT, and sent again unchanged by every retry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frozen {
+    pub key: ObjectKey,
+    pub tag: Vec<u8>,
+    pub manifest: Vec<u8>,
+    pub object_sha256: Digest,
+    pub object_bytes: u64,
+    pub media_ms: u64,
+    pub flags: Vec<&'static str>,
+}
+
+/// What the store holds in the end.
+#[derive(Debug, Clone)]
+pub struct Proved {
+    pub object_sha256: Digest,
+    pub object_bytes: u64,
+    pub version_id: Option<String>,
+    /// Said in custody: how the object was proved.
+    pub how: &'static str,
+    /// The object stood there already, made by an earlier life of this archive.
+    pub adopted: bool,
+}
+
+/// Makes a job of each announcement, once: announced again, nothing new is fetched.
+pub fn enqueue(tx: &mut Tx, announced: &[Announced], due_after_ms: i64) -> Result<(), Error> {
+    for one in announced {
+        if insert(tx, one, due_after_ms)? {
+            let entry = Entry::of_service(one.at, "announced", &one.id);
+            custody::append(tx, &entry.detail(one.source_url.clone()))?;
+        } else if one.id_mismatch {
+            let sql = r#"UPDATE recording SET announced_flags = '["id_mismatch"]'
+                WHERE pbx = ?1 AND recording = ?2"#;
+            let key = params![one.id.pbx.as_str(), one.id.recording.as_str()];
+            execute(tx, "flag a recording", sql, key)?;
+        }
+    }
+    Ok(())
+}
+
+fn insert(tx: &mut Tx, one: &Announced, due_after_ms: i64) -> Result<bool, Error> {
+    let sql = "INSERT OR IGNORE INTO recording (pbx, recording, call, leg, part, dated, \
+        announced_ms, source_url, fetch_path, announced_flags, state, due_ms, window_ms, code, \
+        last_error, announced_seq) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?7, ?13, ?14, ?15)";
+    let (leg, part) = one.of.as_ref().map(|(leg, part)| (leg, part)).unzip();
+    let refused = one.path.as_ref().err();
+    let row = params![
+        one.id.pbx.as_str(),
+        one.id.recording.as_str(),
+        leg.map(|leg| leg.call.as_str()),
+        leg.map(|leg| leg.leg),
+        part,
+        one.dated.to_string(),
+        one.at.0,
+        one.source_url,
+        one.path.as_ref().ok().map(FetchPath::as_str),
+        if one.id_mismatch {
+            r#"["id_mismatch"]"#
+        } else {
+            "[]"
+        },
+        if refused.is_some() {
+            "failed"
+        } else {
+            "pending"
+        },
+        refused
+            .is_none()
+            .then(|| one.at.0.saturating_add(due_after_ms)),
+        refused.map(|(code, _)| code),
+        refused.map(|(_, reason)| reason.as_str()),
+        one.seq.0,
+    ];
+    Ok(execute(tx, "enqueue a recording", sql, row)? == 1)
+}
+
+/// Takes the recording that has been due longest, of a PBX that is not in `busy`.
+pub fn claim(
+    tx: &mut Tx,
+    now: UtcMs,
+    lease_until: UtcMs,
+    busy: &[PbxName],
+) -> Result<Option<Claim>, Error> {
+    let sql = "UPDATE recording SET lease_ms = ?2, attempt = attempt + 1 \
+        WHERE id = (SELECT id FROM recording \
+            WHERE state = 'pending' AND lease_ms IS NULL AND due_ms <= ?1 \
+              AND pbx NOT IN (SELECT value FROM json_each(?3)) \
+            ORDER BY due_ms, id LIMIT 1) \
+        RETURNING id, pbx, recording, call, leg, part, attempt, dated, announced_ms, window_ms, \
+            source_url, fetch_path, original_sha256, original_bytes, object_key, object_sha256, \
+            object_bytes, media_ms, media_flags, announced_seq";
+    let busy = serde_json::json!(busy).to_string();
+    let key = params![now.0, lease_until.0, busy];
+    let Some(mut claim) = first(tx, "claim a recording", sql, key, claimed)? else {
+        return Ok(None);
+    };
+    if let Some(frozen) = &mut claim.frozen {
+        let sql = "SELECT tag, manifest FROM frozen WHERE recording_id = ?1";
+        let bytes = first(tx, "read what was frozen", sql, [claim.row], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
+        (frozen.tag, frozen.manifest) = bytes.ok_or_else(|| Error::Damaged {
+            what: "read what was frozen",
+            found: format!("no tag for {}", claim.id),
+        })?;
+    }
+    super::attempts::begin(tx, &claim, now)?;
+    Ok(Some(claim))
+}
+
+fn claimed(row: &Row) -> rusqlite::Result<Claim> {
+    let pbx: PbxName = parsed(row.get(1)?)?;
+    let call: Option<String> = row.get(3)?;
+    let call = match call {
+        Some(call) => Some(CallId {
+            pbx: pbx.clone(),
+            call: parsed(call)?,
+        }),
+        None => None,
+    };
+    let original: Option<[u8; 32]> = row.get(12)?;
+    let key: Option<String> = row.get(14)?;
+    let frozen = match key {
+        None => None,
+        Some(key) => Some(Frozen {
+            key: parsed(key)?,
+            tag: Vec::new(),
+            manifest: Vec::new(),
+            object_sha256: Digest::from_bytes(row.get(15)?),
+            object_bytes: row.get::<_, i64>(16)? as u64,
+            media_ms: row.get::<_, i64>(17)? as u64,
+            flags: Vec::new(),
+        }),
+    };
+    Ok(Claim {
+        row: row.get(0)?,
+        id: RecordingId {
+            recording: parsed(row.get(2)?)?,
+            pbx,
+        },
+        call,
+        leg: row.get(4)?,
+        part: row.get(5)?,
+        attempt: row.get(6)?,
+        dated: parsed(row.get(7)?)?,
+        announced: UtcMs(row.get(8)?),
+        announced_seq: EventSeq(row.get(19)?),
+        window: UtcMs(row.get(9)?),
+        source_url: row.get(10)?,
+        path: FetchPath::checked(row.get(11)?),
+        original: match original {
+            Some(sha256) => Some(Original {
+                sha256: Digest::from_bytes(sha256),
+                bytes: row.get::<_, i64>(13)? as u64,
+            }),
+            None => None,
+        },
+        frozen,
+    })
+}
+
+/// When the next recording falls due that nobody works on.
+pub fn next_due(db: &Db) -> Result<Option<UtcMs>, Error> {
+    let sql = "SELECT min(due_ms) FROM recording WHERE state = 'pending' AND lease_ms IS NULL";
+    let due = first(db, "see what falls due next", sql, [], |row| row.get(0))?;
+    Ok(due.flatten().map(UtcMs))
+}
+
+/// The recordings whose local copy may still be needed: those not archived that were downloaded.
+pub fn spooled(db: &Db) -> Result<BTreeSet<RecordingId>, Error> {
+    let sql = "SELECT pbx, recording FROM recording \
+        WHERE state <> 'archived' AND original_sha256 IS NOT NULL";
+    let ids = all(db, "see what the spool is for", sql, [], |row| {
+        Ok(RecordingId {
+            pbx: parsed(row.get(0)?)?,
+            recording: parsed(row.get(1)?)?,
+        })
+    })?;
+    Ok(ids.into_iter().collect())
+}

@@ -1,0 +1,303 @@
+-- The index, first form. Tables belong to callvault and may change; the views at the end are public
+-- and stable. Times are milliseconds since 1970 UTC in tables, RFC 3339 text in views.
+
+-- The event log. Append-only: a row is what came, byte for byte.
+CREATE TABLE delivery (
+    seq          INTEGER PRIMARY KEY AUTOINCREMENT,
+    pbx          TEXT    NOT NULL,
+    received_ms  INTEGER NOT NULL,
+    live         INTEGER NOT NULL CHECK (live IN (0, 1)),
+    method       TEXT    NOT NULL,
+    content_type TEXT,
+    target       BLOB,             -- as it came, without the secret
+    peer         TEXT,
+    raw          BLOB    NOT NULL,
+    digest64     INTEGER NOT NULL  -- the first bytes of raw's SHA-256: finds equals, proves nothing
+) STRICT;
+CREATE INDEX delivery_by_digest ON delivery (digest64);
+CREATE TRIGGER delivery_stays BEFORE UPDATE ON delivery
+    BEGIN SELECT RAISE(ABORT, 'the event log is append-only'); END;
+
+-- How far the log has been read.
+CREATE TABLE progress (
+    only        INTEGER PRIMARY KEY CHECK (only = 1),
+    correlated  INTEGER NOT NULL
+) STRICT;
+INSERT INTO progress (only, correlated) VALUES (1, 0);
+
+-- Derived from the log by reading it again: calls, legs, readings.
+CREATE TABLE call (
+    id             INTEGER PRIMARY KEY,
+    pbx            TEXT NOT NULL,
+    call           TEXT NOT NULL,
+    direction      TEXT,
+    external       TEXT,
+    did            TEXT,
+    started_ms     INTEGER,
+    started_local  TEXT,
+    ambiguous_hour INTEGER NOT NULL DEFAULT 0,
+    outcome        TEXT,
+    ring_path      TEXT NOT NULL DEFAULT '[]',
+    -- Nothing but events of unknown kinds named it so far.
+    known          INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (pbx, call)
+) STRICT;
+CREATE INDEX call_by_start ON call (started_ms);
+
+CREATE TABLE leg (
+    call_id         INTEGER NOT NULL REFERENCES call (id),
+    leg             INTEGER NOT NULL,
+    name            TEXT    NOT NULL,   -- the leg's id: 230307142318_40-2
+    extension       TEXT,
+    answered_ms     INTEGER,
+    ended_ms        INTEGER,
+    duration_s      INTEGER,
+    transfer        TEXT,
+    transferred_to  TEXT,
+    finish          TEXT,
+    end_is_certain  INTEGER NOT NULL,
+    PRIMARY KEY (call_id, leg)
+) STRICT, WITHOUT ROWID;
+-- Finds the legs whose id ends in what is left of a damaged one.
+CREATE INDEX leg_by_tail ON leg (substr(name, -6));
+
+CREATE TABLE reading (
+    seq          INTEGER NOT NULL REFERENCES delivery (seq),
+    item         INTEGER NOT NULL,
+    kind         TEXT    NOT NULL,
+    call         TEXT,
+    leg          INTEGER,
+    repaired     INTEGER NOT NULL,
+    duplicate_of INTEGER,
+    PRIMARY KEY (seq, item)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX reading_not_understood ON reading (kind) WHERE kind IN ('unknown', 'unparsed');
+
+-- Which deliveries say something about a call.
+CREATE TABLE call_delivery (
+    call_id INTEGER NOT NULL REFERENCES call (id),
+    seq     INTEGER NOT NULL REFERENCES delivery (seq),
+    PRIMARY KEY (call_id, seq)
+) STRICT, WITHOUT ROWID;
+
+-- End events whose id was damaged, and the leg that was found for each.
+CREATE TABLE damaged (
+    seq      INTEGER NOT NULL,
+    item     INTEGER NOT NULL,
+    pbx      TEXT    NOT NULL,
+    id_rest  TEXT    NOT NULL,
+    user     TEXT,
+    external TEXT,
+    call     TEXT,
+    leg      INTEGER,
+    PRIMARY KEY (seq, item),
+    CHECK ((call IS NULL) = (leg IS NULL))
+) STRICT, WITHOUT ROWID;
+
+-- A recording; the row is the job.
+CREATE TABLE recording (
+    id              INTEGER PRIMARY KEY,
+    pbx             TEXT    NOT NULL,
+    recording       TEXT    NOT NULL,
+    call            TEXT,
+    leg             INTEGER,
+    part            INTEGER,
+    dated           TEXT    NOT NULL,   -- the day its key is made of: YYYY-MM-DD
+    announced_ms    INTEGER NOT NULL,
+    announced_seq   INTEGER NOT NULL REFERENCES delivery (seq),
+    source_url      TEXT    NOT NULL,
+    fetch_path      TEXT,
+    announced_flags TEXT    NOT NULL DEFAULT '[]',
+
+    state           TEXT    NOT NULL CHECK (state IN ('pending', 'archived', 'failed')),
+    due_ms          INTEGER,
+    lease_ms        INTEGER,
+    attempt         INTEGER NOT NULL DEFAULT 0,
+    window_ms       INTEGER NOT NULL,   -- giving up is counted from here
+    code            TEXT,
+    last_error      TEXT,
+
+    original_sha256 BLOB CHECK (length(original_sha256) = 32),
+    original_bytes  INTEGER,
+
+    object_key      TEXT,
+    object_sha256   BLOB CHECK (length(object_sha256) = 32),
+    object_bytes    INTEGER,
+    media_ms        INTEGER,
+    media_flags     TEXT    NOT NULL DEFAULT '[]',
+    version_id      TEXT,
+    archived_ms     INTEGER,
+
+    UNIQUE (pbx, recording),
+    CHECK ((call IS NULL) = (leg IS NULL) AND (leg IS NULL) = (part IS NULL)),
+    CHECK ((state = 'pending') = (due_ms IS NOT NULL)),
+    CHECK (lease_ms IS NULL OR state = 'pending'),
+    CHECK ((original_sha256 IS NULL) = (original_bytes IS NULL)),
+    CHECK ((object_key IS NULL) = (object_sha256 IS NULL)
+       AND (object_key IS NULL) = (object_bytes IS NULL)),
+    CHECK ((state = 'archived') = (archived_ms IS NOT NULL)),
+    CHECK (state <> 'archived' OR (object_key IS NOT NULL AND original_sha256 IS NOT NULL)),
+    CHECK (state <> 'failed' OR (code IS NOT NULL AND last_error IS NOT NULL))
+) STRICT;
+CREATE INDEX recording_due ON recording (due_ms) WHERE state = 'pending' AND lease_ms IS NULL;
+CREATE INDEX recording_leased ON recording (id) WHERE lease_ms IS NOT NULL;
+CREATE INDEX recording_by_call ON recording (pbx, call, leg);
+CREATE INDEX recording_by_announcement ON recording (announced_ms);
+
+-- What was committed before the first PUT and is sent again, byte for byte, by every retry.
+CREATE TABLE frozen (
+    recording_id INTEGER PRIMARY KEY REFERENCES recording (id),
+    tag          BLOB NOT NULL,
+    manifest     BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE attempt (
+    recording_id INTEGER NOT NULL REFERENCES recording (id),
+    attempt      INTEGER NOT NULL,
+    started_ms   INTEGER NOT NULL,
+    ended_ms     INTEGER,
+    stage        TEXT,
+    code         TEXT,
+    error        TEXT,
+    PRIMARY KEY (recording_id, attempt)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE custody_entry (
+    seq             INTEGER PRIMARY KEY,
+    at_ms           INTEGER NOT NULL,
+    actor           TEXT NOT NULL,
+    address         TEXT,
+    act             TEXT NOT NULL,
+    subject         TEXT NOT NULL,
+    reason          TEXT,
+    case_number     TEXT,
+    detail          TEXT,
+    previous_sha256 BLOB NOT NULL CHECK (length(previous_sha256) = 32),
+    sha256          BLOB NOT NULL CHECK (length(sha256) = 32)
+) STRICT;
+CREATE INDEX custody_by_subject ON custody_entry (subject, seq);
+CREATE TRIGGER custody_stays BEFORE UPDATE ON custody_entry
+    BEGIN SELECT RAISE(ABORT, 'custody entries are append-only'); END;
+CREATE TRIGGER custody_is_kept BEFORE DELETE ON custody_entry
+    BEGIN SELECT RAISE(ABORT, 'custody entries are append-only'); END;
+CREATE TRIGGER delivery_is_kept BEFORE DELETE ON delivery
+    BEGIN SELECT RAISE(ABORT, 'the event log is append-only'); END;
+
+-- Deliveries that were turned away, by reason and peer.
+CREATE TABLE refusal (
+    reason   TEXT    NOT NULL,
+    peer     TEXT    NOT NULL,
+    count    INTEGER NOT NULL,
+    first_ms INTEGER NOT NULL,
+    last_ms  INTEGER NOT NULL,
+    PRIMARY KEY (reason, peer)
+) STRICT, WITHOUT ROWID;
+
+-- The public views.
+
+CREATE VIEW recordings AS
+SELECT r.pbx || '/' || r.recording AS recording,
+       r.pbx AS pbx,
+       r.call AS call,
+       r.leg AS leg,
+       r.part AS part,
+       r.state AS state,
+       c.direction AS direction,
+       c.external AS external,
+       l.extension AS extension,
+       c.did AS did,
+       strftime('%Y-%m-%dT%H:%M:%SZ', c.started_ms / 1000, 'unixepoch') AS started_at,
+       c.started_local AS started_at_local,
+       r.dated AS day,
+       l.duration_s AS duration_s,
+       r.media_ms / 1000.0 AS media_duration_s,
+       l.transfer AS transfer,
+       l.transferred_to AS transferred_to,
+       l.finish AS finish,
+       (SELECT json_group_array(flag) FROM (
+            SELECT value AS flag FROM json_each(r.announced_flags)
+            UNION SELECT value FROM json_each(r.media_flags)
+            UNION SELECT 'ambiguous_hour' WHERE c.ambiguous_hour = 1
+            ORDER BY 1)) AS flags,
+       r.object_key AS object_key,
+       r.object_bytes AS bytes,
+       lower(hex(r.original_sha256)) AS original_sha256,
+       lower(hex(r.object_sha256)) AS object_sha256,
+       strftime('%Y-%m-%dT%H:%M:%fZ', r.archived_ms / 1000.0, 'unixepoch') AS archived_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', r.announced_ms / 1000.0, 'unixepoch') AS announced_at,
+       r.attempt AS attempts,
+       r.code AS code,
+       r.last_error AS last_error,
+       strftime('%Y-%m-%dT%H:%M:%fZ', r.due_ms / 1000.0, 'unixepoch') AS next_at,
+       r.source_url AS source_url
+  FROM recording r
+  LEFT JOIN call c ON c.pbx = r.pbx AND c.call = r.call
+  LEFT JOIN leg l ON l.call_id = c.id AND l.leg = r.leg;
+
+CREATE VIEW calls AS
+SELECT c.call AS call,
+       c.pbx AS pbx,
+       c.direction AS direction,
+       c.external AS external,
+       c.did AS did,
+       strftime('%Y-%m-%dT%H:%M:%SZ', c.started_ms / 1000, 'unixepoch') AS started_at,
+       c.started_local AS started_at_local,
+       c.outcome AS outcome,
+       (SELECT count(*) FROM leg l WHERE l.call_id = c.id) AS leg_count,
+       (SELECT count(*) FROM recording r WHERE r.pbx = c.pbx AND r.call = c.call)
+           AS recording_count,
+       c.ring_path AS ring_path
+  FROM call c
+ WHERE c.known = 1;
+
+CREATE VIEW legs AS
+SELECT c.pbx AS pbx,
+       c.call AS call,
+       l.leg AS leg,
+       l.extension AS extension,
+       strftime('%Y-%m-%dT%H:%M:%fZ', l.answered_ms / 1000.0, 'unixepoch') AS answered_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', l.ended_ms / 1000.0, 'unixepoch') AS ended_at,
+       l.duration_s AS duration_s,
+       l.transfer AS transfer,
+       l.transferred_to AS transferred_to,
+       l.finish AS finish,
+       (SELECT json_group_array(r.pbx || '/' || r.recording) FROM recording r
+         WHERE r.pbx = c.pbx AND r.call = c.call AND r.leg = l.leg) AS recordings
+  FROM leg l
+  JOIN call c ON c.id = l.call_id;
+
+CREATE VIEW events AS
+SELECT d.seq AS seq,
+       coalesce(e.item, 0) AS item,
+       strftime('%Y-%m-%dT%H:%M:%fZ', d.received_ms / 1000.0, 'unixepoch') AS received_at,
+       d.pbx AS pbx,
+       d.method AS method,
+       d.content_type AS content_type,
+       e.kind AS kind,
+       coalesce(e.call, m.call) AS call,
+       coalesce(e.leg, m.leg) AS leg,
+       coalesce(e.repaired, 0) AS repaired,
+       e.duplicate_of AS duplicate_of,
+       d.raw AS raw
+  FROM delivery d
+  LEFT JOIN reading e ON e.seq = d.seq
+  LEFT JOIN damaged m ON m.seq = e.seq AND m.item = e.item;
+
+CREATE VIEW attempts AS
+SELECT r.pbx || '/' || r.recording AS recording,
+       a.attempt AS attempt,
+       strftime('%Y-%m-%dT%H:%M:%fZ', a.started_ms / 1000.0, 'unixepoch') AS started_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', a.ended_ms / 1000.0, 'unixepoch') AS ended_at,
+       a.stage AS stage,
+       a.code AS code,
+       a.error AS error
+  FROM attempt a
+  JOIN recording r ON r.id = a.recording_id;
+
+CREATE VIEW custody AS
+SELECT seq,
+       strftime('%Y-%m-%dT%H:%M:%fZ', at_ms / 1000.0, 'unixepoch') AS at,
+       actor, address, act, subject, reason, case_number AS "case", detail,
+       lower(hex(previous_sha256)) AS previous_sha256,
+       lower(hex(sha256)) AS sha256
+  FROM custody_entry;

@@ -1,0 +1,268 @@
+//! A real S3 store for one test: SeaweedFS on loopback, gone when dropped.
+//!
+//! Never here: a store shared by tests, or data that outlives one.
+
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::{BehaviorVersion, Builder, Credentials, Region};
+use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
+use aws_smithy_http_client::tls;
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+const READY_WITHIN: Duration = Duration::from_secs(30);
+const STOPPED_WITHIN: Duration = Duration::from_secs(8);
+const POLL_EVERY: Duration = Duration::from_millis(20);
+const STARTS: usize = 5;
+
+/// In the order of `free_ports`; the first is S3's.
+const PORT_FLAGS: [&str; 10] = [
+    "s3.port",
+    "s3.port.grpc",
+    "master.port",
+    "master.port.grpc",
+    "volume.port",
+    "volume.port.grpc",
+    "filer.port",
+    "filer.port.grpc",
+    "admin.port",
+    "admin.port.grpc",
+];
+
+const FLAGS: [&str; 10] = [
+    "-ip=127.0.0.1",
+    "-ip.bind=127.0.0.1",
+    "-s3.port.iceberg=0",
+    "-s3.port.lance=0",
+    "-webdav=false",
+    "-admin.ui=false",
+    "-master.telemetry=false",
+    "-master.volumeSizeLimitMB=64",
+    "-s3.autoCreateBucket=false",
+    "-s3.allowDeleteBucketNotEmpty=false",
+];
+
+pub struct Weed {
+    child: Child,
+    s3: SocketAddr,
+    access_key: String,
+    secret_key: String,
+    _dir: TempDir,
+}
+
+impl Weed {
+    /// Ready when it returns. Ports are free when chosen and may be taken when used: then again.
+    pub fn start() -> Weed {
+        let mut log = String::new();
+        for _ in 0..STARTS {
+            match Weed::try_start() {
+                Ok(weed) => return weed,
+                Err(failed) => log = failed,
+            }
+        }
+        panic!("weed did not start in {STARTS} tries; the last one said:\n{log}");
+    }
+
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.s3)
+    }
+
+    pub fn access_key(&self) -> &str {
+        &self.access_key
+    }
+
+    pub fn secret_key(&self) -> &str {
+        &self.secret_key
+    }
+
+    /// May read and list, and nothing else; has the same secret.
+    pub fn read_only_access_key(&self) -> String {
+        format!("ro-{}", self.access_key)
+    }
+
+    pub async fn create_bucket(&self, name: &str, versioning: bool) {
+        let client = self.client();
+        let created = client.create_bucket().bucket(name).send().await;
+        created.expect("create a bucket");
+        if versioning {
+            let enabled = VersioningConfiguration::builder()
+                .status(BucketVersioningStatus::Enabled)
+                .build();
+            let set = client
+                .put_bucket_versioning()
+                .bucket(name)
+                .versioning_configuration(enabled);
+            set.send().await.expect("enable versioning");
+        }
+    }
+
+    /// Every version of every object, as (key, version id): what a listing of keys would hide.
+    pub async fn versions(&self, bucket: &str) -> Vec<(String, String)> {
+        let listed = self.client().list_object_versions().bucket(bucket).send();
+        let listed = listed.await.expect("list versions");
+        assert_ne!(listed.is_truncated, Some(true), "more than one page");
+        let versions = listed.versions.unwrap_or_default().into_iter();
+        versions
+            .map(|version| {
+                (
+                    version.key.unwrap_or_default(),
+                    version.version_id.unwrap_or_default(),
+                )
+            })
+            .collect()
+    }
+
+    /// With all rights, for looking at the store past the code under test.
+    pub fn client(&self) -> Client {
+        let crypto = tls::rustls_provider::CryptoMode::AwsLc;
+        let http = aws_smithy_http_client::Builder::new()
+            .tls_provider(tls::Provider::Rustls(crypto))
+            .build_https();
+        let keys = Credentials::new(&self.access_key, &self.secret_key, None, None, "test");
+        let config = Builder::new()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .http_client(http)
+            .region(Region::new("us-east-1"))
+            .credentials_provider(keys)
+            .endpoint_url(self.endpoint())
+            .force_path_style(true);
+        Client::from_conf(config.build())
+    }
+
+    fn try_start() -> Result<Weed, String> {
+        let dir = tempfile::Builder::new().prefix("weed-").tempdir();
+        let dir = dir.expect("a temporary directory");
+        let ports = free_ports();
+        // Keys of its own, so that a test can never talk to another test's store unnoticed.
+        let access_key = format!("test-{}-{}", std::process::id(), ports[0]);
+        let secret_key = format!("secret-of-{access_key}");
+        write_identities(dir.path(), &access_key, &secret_key);
+        let mut weed = Weed {
+            child: spawn(dir.path(), &ports),
+            s3: SocketAddr::from((Ipv4Addr::LOCALHOST, ports[0])),
+            access_key,
+            secret_key,
+            _dir: dir,
+        };
+        match weed.wait_until_ready() {
+            true => Ok(weed),
+            false => Err(fs::read_to_string(weed._dir.path().join("log")).unwrap_or_default()),
+        }
+    }
+
+    fn wait_until_ready(&mut self) -> bool {
+        let deadline = Instant::now() + READY_WITHIN;
+        while Instant::now() < deadline {
+            let exited = self.child.try_wait().expect("ask for weed's exit");
+            if exited.is_some() {
+                return false;
+            }
+            if is_healthy(self.s3) {
+                return true;
+            }
+            thread::sleep(POLL_EVERY);
+        }
+        false
+    }
+}
+
+impl Drop for Weed {
+    fn drop(&mut self) {
+        let pid = Pid::from_child(&self.child);
+        // Not reaped yet, so the id is still its own.
+        let deadline = match kill_process(pid, Signal::TERM) {
+            Ok(()) => Instant::now() + STOPPED_WITHIN,
+            Err(_) => Instant::now(),
+        };
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if Instant::now() >= deadline {
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+                return;
+            }
+            thread::sleep(POLL_EVERY);
+        }
+    }
+}
+
+fn spawn(dir: &Path, ports: &[u16; 10]) -> Child {
+    let log = File::create(dir.join("log")).expect("weed's log");
+    let shared = log.try_clone().expect("weed's log");
+    let ports = PORT_FLAGS.iter().zip(ports);
+    Command::new(binary())
+        .arg("mini")
+        .arg(format!("-dir={}", dir.join("data").display()))
+        .arg(format!("-s3.config={}", dir.join("s3.json").display()))
+        .arg(format!("-s3.localSocket={}", dir.join("s3.sock").display()))
+        .arg(format!(
+            "-filer.localSocket={}",
+            dir.join("f.sock").display()
+        ))
+        .args(FLAGS)
+        .args(ports.map(|(flag, port)| format!("-{flag}={port}")))
+        // It keeps files of its own in the directory it runs in and in its home.
+        .current_dir(dir)
+        .env("HOME", dir)
+        .stdin(Stdio::null())
+        .stdout(log)
+        .stderr(shared)
+        .spawn()
+        .expect("start weed")
+}
+
+fn binary() -> PathBuf {
+    let venv = std::env::var_os("CALLVAULT_TEST_VENV").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv"),
+        PathBuf::from,
+    );
+    let binary = venv.join("bin/weed");
+    assert!(
+        binary.exists(),
+        "{} is missing: run tests/run first",
+        binary.display()
+    );
+    binary
+}
+
+fn write_identities(dir: &Path, access_key: &str, secret_key: &str) {
+    fs::create_dir(dir.join("data")).expect("weed's data directory");
+    let identity = |name: &str, access_key: &str, actions: &[&str]| {
+        serde_json::json!({
+            "name": name,
+            "credentials": [{"accessKey": access_key, "secretKey": secret_key}],
+            "actions": actions,
+        })
+    };
+    let all = ["Admin", "Read", "List", "Tagging", "Write"];
+    let identities = serde_json::json!({"identities": [
+        identity("admin", access_key, &all),
+        identity("ro", &format!("ro-{access_key}"), &["Read", "List"]),
+    ]});
+    fs::write(dir.join("s3.json"), identities.to_string()).expect("weed's identities");
+}
+
+/// All held at once, so that no two are the same.
+fn free_ports() -> [u16; 10] {
+    let held: [TcpListener; 10] =
+        std::array::from_fn(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
+    held.map(|listener| listener.local_addr().expect("its address").port())
+}
+
+fn is_healthy(s3: SocketAddr) -> bool {
+    let ask = || {
+        let mut stream = TcpStream::connect_timeout(&s3, Duration::from_secs(1))?;
+        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: weed\r\nConnection: close\r\n\r\n")?;
+        let mut status = [0; 12];
+        stream.read_exact(&mut status)?;
+        std::io::Result::Ok(status)
+    };
+    matches!(ask(), Ok(status) if status.ends_with(b" 200"))
+}
