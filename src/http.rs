@@ -5,5 +5,6 @@
 pub mod health;
 pub mod hook;
 pub mod listener;
+pub mod simulated;
 
 mod request_line;

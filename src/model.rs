@@ -22,4 +22,5 @@ pub mod key;
 pub mod id3;
 pub mod manifest;
 pub mod mp3;
+pub mod rebuilt;
 pub mod tags;

@@ -7,36 +7,15 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use super::verify::{ReadError, read};
 use crate::model::digest::{Digest, Hasher};
-use crate::model::id::RecordingId;
-use crate::model::key::ObjectKey;
-use crate::objects::{self, ObjectStore};
+use crate::objects::ObjectStore;
 use crate::store::search::RecordingRow;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("{id} is not archived: it is {state}")]
-    NotArchived {
-        id: RecordingId,
-        state: String,
-        reason: Option<String>,
-    },
-    #[error("the index holds a key or digest of {id} that is none")]
-    Index { id: RecordingId },
-    #[error("read {id} from the store")]
-    Store {
-        id: RecordingId,
-        #[source]
-        source: Box<objects::Error>,
-    },
-    #[error("{id} is gone from the store: nothing lies at {key}")]
-    Gone { id: RecordingId, key: ObjectKey },
-    #[error("{id} is not what was archived: expected SHA-256 {expected}, read {found}")]
-    Damaged {
-        id: RecordingId,
-        expected: Digest,
-        found: Digest,
-    },
+    #[error(transparent)]
+    Read(#[from] ReadError),
     #[error("another file lies at {}: it is left as it is", path.display())]
     Exists { path: PathBuf },
     #[error("write {}", path.display())]
@@ -45,16 +24,6 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-}
-
-impl Error {
-    /// The archive's integrity is in question, not this fetch alone.
-    pub fn is_integrity(&self) -> bool {
-        matches!(
-            self,
-            Error::Gone { .. } | Error::Damaged { .. } | Error::Index { .. }
-        )
-    }
 }
 
 /// A file that holds exactly what was archived.
@@ -75,76 +44,41 @@ pub async fn fetch(
     name: &str,
     mut progress: impl FnMut(u64),
 ) -> Result<Fetched, Error> {
-    let id = &row.recording;
-    let (key, expected) = archived(row)?;
     let path = directory.join(name);
     let failed = |source| Error::Write {
         path: path.clone(),
         source,
-    };
-    let store_failed = |source| Error::Store {
-        id: id.clone(),
-        source: Box::new(source),
-    };
-    let object = store.get(&key).await.map_err(store_failed)?;
-    let Some(mut object) = object else {
-        return Err(Error::Gone {
-            id: id.clone(),
-            key,
-        });
     };
     let mut file = tempfile::Builder::new()
         .prefix(".callvault-")
         .suffix(".part")
         .tempfile_in(directory)
         .map_err(failed)?;
-    let mut hasher = Hasher::new();
-    while let Some(chunk) = object.chunk().await.map_err(store_failed)? {
-        hasher.update(&chunk);
-        file.write_all(&chunk).map_err(failed)?;
+    let mut written = Ok(());
+    let object = read(store, row, |chunk| {
         progress(chunk.len() as u64);
-    }
-    let found = hasher.finish();
-    if found != expected {
-        return Err(Error::Damaged {
-            id: id.clone(),
-            expected,
-            found,
-        });
-    }
+        if written.is_ok() {
+            written = file.write_all(chunk);
+        }
+    })
+    .await?;
+    written.map_err(failed)?;
     let fetched = |was_there| Fetched {
         path: path.clone(),
-        bytes: object.bytes(),
-        sha256: found,
+        bytes: object.bytes,
+        sha256: object.sha256,
         was_there,
     };
     match file.persist_noclobber(&path) {
         Ok(_) => Ok(fetched(false)),
         Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
-            match digest_of(&path).map_err(failed)? == expected {
+            match digest_of(&path).map_err(failed)? == object.sha256 {
                 true => Ok(fetched(true)),
                 false => Err(Error::Exists { path: path.clone() }),
             }
         }
         Err(error) => Err(failed(error.error)),
     }
-}
-
-fn archived(row: &RecordingRow) -> Result<(ObjectKey, Digest), Error> {
-    let id = row.recording.clone();
-    if row.state != "archived" {
-        return Err(Error::NotArchived {
-            id,
-            state: row.state.clone(),
-            reason: row.last_error.clone(),
-        });
-    }
-    let key = row.object_key.as_deref().and_then(|key| key.parse().ok());
-    let digest = row
-        .object_sha256
-        .as_deref()
-        .and_then(|hex| hex.parse().ok());
-    key.zip(digest).ok_or(Error::Index { id })
 }
 
 fn digest_of(path: &Path) -> io::Result<Digest> {

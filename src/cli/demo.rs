@@ -1,9 +1,268 @@
-//! `callvault demo`.
-use super::Exit;
-use clap::Args;
+//! `callvault demo`: the whole of it on loopback, through the real hook, pipeline and store.
+
+mod scenarios;
+
 use std::ffi::OsString;
+use std::io::Read;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::search::{legs, transfer};
+use super::{Exit, output};
+use crate::app::{Service, index_path, open_objects};
+use crate::catalog::{self, verify::verify};
+use crate::config::{self, Settings};
+use crate::http::listener::{Limits, Listener};
+use crate::http::simulated;
+use crate::model::chain::chain;
+use crate::model::filter::Filter;
+use crate::model::id::CallId;
+use crate::model::time::clock_text;
+use crate::store::Reader;
+use crate::store::search::RecordingRow;
+
+const FIRST_LINE: &str = "# Written by `callvault demo`.";
+const LOOK: Duration = Duration::from_millis(100);
+/// With nothing newly archived for so long, the demo has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 #[derive(Args)]
-pub struct Arguments {}
-pub async fn run(_: Arguments, _: &OsString) -> anyhow::Result<Exit> {
-    Ok(Exit::Failed)
+pub struct Arguments {
+    /// Where settings, index and archive are kept; a new temporary directory otherwise
+    #[arg(long, value_name = "D")]
+    dir: Option<PathBuf>,
+    /// Stop when all is archived, and succeed only if all of it is verified
+    #[arg(long)]
+    once: bool,
+    /// Port of the admin listener; a free one otherwise
+    #[arg(long, value_name = "P", default_value_t = 0)]
+    port: u16,
+}
+
+pub async fn run(arguments: Arguments, program: &OsString) -> anyhow::Result<Exit> {
+    super::serve::log_to_stderr("warn");
+    let directory = directory(arguments.dir)?;
+    let pbx = Listener::bind((Ipv4Addr::LOCALHOST, 0).into()).await?;
+    let secret = secret()?;
+    let file = write_settings(&directory, pbx.local_addr(), &secret, arguments.port)?;
+    let settings = config::load(&file)?;
+    tokio::spawn(pbx.serve(
+        simulated::routes(scenarios::recording),
+        Limits::default(),
+        std::future::pending(),
+    ));
+    let service = Service::start(&settings).await?;
+    eprintln!("the demo is in {}", directory.display());
+    let reader = Reader::open(&index_path(&settings))?;
+    let path = format!("/hook/demo/{secret}");
+    let posting = post_all(service.hook, &path);
+    let archiving = archived(&reader, scenarios::recordings());
+    let (posted, rows) = tokio::join!(posting, archiving);
+    posted?;
+    let rows = rows?;
+    let verified = show(&settings, &reader, &rows).await?;
+    output::line("")?;
+    for command in commands(program, &file, &directory) {
+        output::line(&command)?;
+    }
+    if !arguments.once {
+        eprintln!(
+            "\nthe service goes on, its admin listener at http://{}; Ctrl-C ends it",
+            service.admin
+        );
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            ended = tokio::signal::ctrl_c() => ended?,
+            () = service.died() => bail!("the index takes no more writes after an I/O error"),
+        }
+    }
+    service.stop().await;
+    let all = verified == rows.len() && rows.len() == scenarios::recordings();
+    Ok(if all { Exit::Done } else { Exit::Failed })
+}
+
+/// Absolute, so that the printed commands work from anywhere.
+fn directory(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    let directory = match given {
+        Some(directory) => {
+            std::fs::create_dir_all(&directory)
+                .with_context(|| format!("make the directory {}", directory.display()))?;
+            directory
+        }
+        None => {
+            let made = tempfile::Builder::new().prefix("callvault-demo-").tempdir();
+            made.context("make a temporary directory")?.keep()
+        }
+    };
+    let absolute = directory.canonicalize();
+    absolute.with_context(|| format!("find the directory {}", directory.display()))
+}
+
+fn secret() -> anyhow::Result<String> {
+    let mut bytes = [0u8; 16];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut random| random.read_exact(&mut bytes))
+        .context("read /dev/urandom")?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Writes the settings, over those of an earlier demo only.
+fn write_settings(
+    directory: &Path,
+    pbx: SocketAddr,
+    secret: &str,
+    port: u16,
+) -> anyhow::Result<PathBuf> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let file = directory.join("callvault.toml");
+    if let Ok(before) = std::fs::read_to_string(&file)
+        && !before.starts_with(FIRST_LINE)
+    {
+        bail!("{} is not the demo's: choose another --dir", file.display());
+    }
+    let text = format!(
+        r#"{FIRST_LINE}
+data_dir = "data"
+
+[listen]
+hook = "127.0.0.1:0"
+admin = "127.0.0.1:{port}"
+
+[[pbx]]
+name = "demo"
+timezone = "Europe/Prague"
+hook_secret = "{secret}"
+base_url = "http://{pbx}"
+
+[store]
+kind = "directory"
+path = "archive"
+
+[archive]
+wait_for_late_events = "1s"
+spool_reserve = "16MiB"
+"#
+    );
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let written = options
+        .open(&file)
+        .and_then(|mut opened| std::io::Write::write_all(&mut opened, text.as_bytes()));
+    written.with_context(|| format!("write {}", file.display()))?;
+    Ok(file)
+}
+
+async fn post_all(hook: SocketAddr, path: &str) -> anyhow::Result<()> {
+    for scenario in scenarios::all()? {
+        scenario.post(hook, path).await?;
+        let (table, title, events) = (scenario.table, &scenario.title, scenario.events());
+        eprintln!("posted scenario {table:>2}: {title} ({events} events)");
+    }
+    Ok(())
+}
+
+/// Waits until so many are archived, telling of each; comes back with fewer when it gives up.
+async fn archived(reader: &Reader, expected: usize) -> anyhow::Result<Vec<RecordingRow>> {
+    let filter = Filter {
+        state: Some(crate::model::job::State::Archived),
+        ..Filter::default()
+    };
+    let mut told = std::collections::BTreeSet::new();
+    let mut last_news = Instant::now();
+    loop {
+        let rows = catalog::recordings(reader, &filter)?;
+        for row in &rows {
+            if told.insert(row.recording.clone()) {
+                last_news = Instant::now();
+                let key = row.object_key.as_deref().unwrap_or_default();
+                eprintln!("archived {} as {key}", row.recording);
+            }
+        }
+        if told.len() >= expected || last_news.elapsed() > PATIENCE {
+            return Ok(rows);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// The table of what was archived, each read back from the store; returns how many are sound.
+async fn show(
+    settings: &Settings,
+    reader: &Reader,
+    rows: &[RecordingRow],
+) -> anyhow::Result<usize> {
+    let store = open_objects(settings).await?;
+    let (mut cells, mut sound) = (Vec::new(), 0);
+    for row in rows.iter().rev() {
+        let verified = verify(&store, row).await;
+        sound += usize::from(verified.is_ok());
+        let call = row.call.as_deref().map(|call| {
+            Ok::<_, anyhow::Error>(CallId {
+                pbx: row.pbx.clone(),
+                call: call.parse()?,
+            })
+        });
+        let call = match call.transpose()? {
+            Some(id) => catalog::call(reader, &id)?.map(|detail| detail.call),
+            None => None,
+        };
+        cells.push(vec![
+            output::or_dash(row.call.as_deref()),
+            output::or_dash(row.direction.as_deref()),
+            output::or_dash(row.external.as_deref()),
+            output::or_dash(call.as_ref().and_then(legs)),
+            output::or_dash(row.leg),
+            output::or_dash(row.media_duration_s.map(|s| clock_text(s as u64))),
+            output::or_dash(transfer(
+                row.transfer.as_deref(),
+                row.transferred_to.as_deref(),
+            )),
+            row.recording.to_string(),
+            verified.map_or_else(|error| chain(&error), |_| "verified".to_owned()),
+        ]);
+    }
+    let head = [
+        "CALL",
+        "DIRECTION",
+        "EXTERNAL",
+        "LEGS",
+        "LEG",
+        "AUDIO",
+        "TRANSFER",
+        "RECORDING",
+        "DIGEST",
+    ];
+    output::table(&head, &cells)?;
+    Ok(sound)
+}
+
+/// What to try next, each line as it can be run.
+fn commands(program: &OsString, file: &Path, directory: &Path) -> Vec<String> {
+    let program = quoted(&program.to_string_lossy());
+    let config = quoted(&file.to_string_lossy());
+    let out = quoted(&directory.join("fetched").to_string_lossy());
+    [
+        "search --number 05552221133".to_owned(),
+        "search --calls".to_owned(),
+        "show 230307142318_40".to_owned(),
+        "show demo/230307142318_40-2-1".to_owned(),
+        format!("fetch 230307142318_40 -o {out}"),
+    ]
+    .map(|verb| format!("{program} --config {config} {verb}"))
+    .to_vec()
+}
+
+/// As a shell takes it.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
+    match text.chars().all(plain) && !text.is_empty() {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
 }

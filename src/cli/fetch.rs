@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::search::Filters;
 use super::{Exit, Trouble, output, show};
 use crate::catalog::fetch::{Error, Fetched, fetch};
+use crate::catalog::verify::ReadError;
 use crate::catalog::{self, Found};
 use crate::config::Settings;
 use crate::model::chain::chain;
@@ -148,12 +149,12 @@ impl Tally {
             }
             Err(error) => {
                 self.failed += 1;
-                self.integrity |= error.is_integrity();
+                self.integrity |= matches!(&error, Error::Read(error) if error.is_integrity());
                 eprintln!("callvault: {}", output::printable(&chain(&error)));
-                if let Error::NotArchived {
+                if let Error::Read(ReadError::NotArchived {
                     reason: Some(reason),
                     ..
-                } = &error
+                }) = &error
                 {
                     eprintln!("  because: {}", output::printable(reason));
                 }

@@ -5,13 +5,10 @@ use super::error::StageError;
 use super::tag::Tagged;
 use crate::failpoint::{self, Point};
 use crate::model::digest::{Digest, Hasher};
-use crate::model::id3;
 use crate::model::key::ObjectKey;
+use crate::model::rebuilt::Rebuilt;
 use crate::objects::{Body, FileRange, ObjectStore, Put, Stored};
 use crate::store::recordings::{Claim, Proved};
-
-/// A tag that is read back may be so long; a source's own tag is inside it.
-const TAG_MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// The store holds the recording, proved, and its manifest.
 pub struct Uploaded {
@@ -134,10 +131,10 @@ async fn adopt(objects: &ObjectStore, tagged: &Tagged) -> Result<Proved, StageEr
     let object = objects.get(key).await.map_err(StageError::Store)?;
     let mut object = object.ok_or_else(conflict)?;
     let mut whole = Hasher::new();
-    let mut original = Original::default();
+    let mut original = Rebuilt::new(object.bytes());
     while let Some(chunk) = object.chunk().await.map_err(StageError::Store)? {
         whole.update(&chunk);
-        original.update(&chunk, object.bytes());
+        original.update(&chunk);
     }
     if original.finish() != Some(tagged.spooled.sha256) {
         return Err(conflict());
@@ -150,50 +147,6 @@ async fn adopt(objects: &ObjectStore, tagged: &Tagged) -> Result<Proved, StageEr
         how: "read back and rebuilt",
         adopted: true,
     })
-}
-
-/// Rebuilds an original from an object's bytes as they pass: what our tag carries of the source's
-/// own tag, then all that follows ours.
-#[derive(Default)]
-struct Original {
-    /// The object's beginning, until our tag is whole.
-    head: Vec<u8>,
-    hasher: Option<Hasher>,
-    hopeless: bool,
-}
-
-impl Original {
-    fn update(&mut self, chunk: &[u8], object_bytes: u64) {
-        if let Some(hasher) = &mut self.hasher {
-            return hasher.update(chunk);
-        }
-        if self.hopeless {
-            return;
-        }
-        self.head.extend_from_slice(chunk);
-        let Some(tag_bytes) = id3::tag_len_at(&self.head, object_bytes) else {
-            self.hopeless = self.head.len() >= 10;
-            return;
-        };
-        if tag_bytes as usize > TAG_MAX_BYTES {
-            self.hopeless = true;
-        } else if self.head.len() >= tag_bytes as usize {
-            let (tag, audio) = self.head.split_at(tag_bytes as usize);
-            let Some(source_tag) = id3::source_tag(tag) else {
-                self.hopeless = true;
-                return;
-            };
-            let mut hasher = Hasher::new();
-            hasher.update(source_tag);
-            hasher.update(audio);
-            self.hasher = Some(hasher);
-            self.head = Vec::new();
-        }
-    }
-
-    fn finish(self) -> Option<Digest> {
-        self.hasher.map(Hasher::finish)
-    }
 }
 
 /// The manifest is made once. One that lies there already is ours, or of an adopted object.
