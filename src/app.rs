@@ -24,7 +24,7 @@ use crate::objects::ObjectStore;
 use crate::pipeline::{Source, World};
 use crate::spool::Spool;
 use crate::store::{Store, recordings, transitions};
-use crate::worker::{self, Worker};
+use crate::worker::{self, Plan, Worker};
 use crate::{pbx, upkeep};
 
 /// SIGTERM to exit takes ten seconds at most: running uploads and downloads get most of it.
@@ -49,17 +49,18 @@ pub struct Service {
     store: Store,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
-    upkeep: Arc<Refusals>,
+    clock: Clock,
+    refusals: Arc<Refusals>,
     _lock: lock::Lock,
 }
 
 impl Service {
     /// Returns once it is ready: what is left of an earlier life is settled, both addresses are
     /// bound and written to `listen.json`.
-    pub async fn start(settings: &Settings) -> anyhow::Result<Service> {
+    pub async fn start(settings: &Settings, clock: Clock) -> anyhow::Result<Service> {
         let lock = lock::Lock::take(&settings.data_dir)?;
         let store = Store::open(&index_path(settings))?;
-        let world = Arc::new(world(settings, store.clone()).await?);
+        let world = Arc::new(world(settings, store.clone(), clock.clone()).await?);
         recover(&world).await?;
         let limits = Limits {
             drain: DRAIN_REQUESTS,
@@ -75,7 +76,7 @@ impl Service {
         let refusals = Arc::new(Refusals::default());
         let routes = hook::routes(Arc::new(Hook {
             store: store.clone(),
-            clock: world.clock,
+            clock: clock.clone(),
             pbxs: doors(settings),
             logged: logged.clone(),
             refusals: refusals.clone(),
@@ -92,17 +93,12 @@ impl Service {
                 () = stop_reading => {}
             }
         });
-        let worker = Worker::new(
-            world.clone(),
-            settings.archive.workers,
-            worker_limits(settings),
-            settings.archive.retry.clone(),
-        );
+        let worker = Worker::new(world.clone(), plan(settings));
         let stop_working = until(stopped.clone());
         tasks.spawn(async move { worker.run(&enqueued, stop_working, DRAIN_JOBS).await });
         tasks.spawn(care(
             store.clone(),
-            world.clock,
+            clock.clone(),
             refusals.clone(),
             until(stopped),
         ));
@@ -113,7 +109,8 @@ impl Service {
             store,
             stop,
             tasks,
-            upkeep: refusals,
+            clock,
+            refusals,
             _lock: lock,
         })
     }
@@ -128,11 +125,11 @@ impl Service {
         // Nobody listening any more means that all have ended.
         let _ = self.stop.send(true);
         while self.tasks.join_next().await.is_some() {}
-        upkeep::keep_refusals(&self.store, Clock, self.upkeep.take()).await;
+        upkeep::keep_refusals(&self.store, &self.clock, self.refusals.take()).await;
     }
 }
 
-async fn world(settings: &Settings, store: Store) -> anyhow::Result<World> {
+async fn world(settings: &Settings, store: Store, clock: Clock) -> anyhow::Result<World> {
     let spool = Spool::open(
         &settings.data_dir.join("spool"),
         settings.archive.spool_reserve_bytes,
@@ -146,7 +143,7 @@ async fn world(settings: &Settings, store: Store) -> anyhow::Result<World> {
         pbxs.insert(pbx.name.clone(), source);
     }
     Ok(World {
-        clock: Clock,
+        clock,
         store,
         spool,
         objects: open_objects(settings).await?,
@@ -177,7 +174,7 @@ async fn care(store: Store, clock: Clock, refusals: Arc<Refusals>, stop: impl Fu
     loop {
         tokio::select! {
             () = tokio::time::sleep(upkeep::PERIOD) => {
-                upkeep::keep_refusals(&store, clock, refusals.take()).await;
+                upkeep::keep_refusals(&store, &clock, refusals.take()).await;
             }
             () = &mut stop => return,
         }
@@ -229,14 +226,20 @@ fn correlator(settings: &Settings, store: &Store) -> Correlator {
     Correlator::new(store.clone(), pbxs, settings.archive.wait_for_late_events)
 }
 
-fn worker_limits(settings: &Settings) -> BTreeMap<crate::model::id::PbxName, worker::Limits> {
+fn plan(settings: &Settings) -> Plan {
     let limits = |pbx: &crate::config::Pbx| worker::Limits {
         concurrency: pbx.concurrency,
         source_keeps: pbx.source_keeps,
     };
-    settings
-        .pbxs
-        .iter()
-        .map(|pbx| (pbx.name.clone(), limits(pbx)))
-        .collect()
+    let archive = &settings.archive;
+    Plan {
+        workers: archive.workers,
+        limits: settings
+            .pbxs
+            .iter()
+            .map(|pbx| (pbx.name.clone(), limits(pbx)))
+            .collect(),
+        schedule: archive.retry.clone(),
+        recheck_doubtful: archive.recheck_doubtful,
+    }
 }

@@ -19,6 +19,7 @@ pub mod filter;
 pub mod job;
 pub mod key;
 
+pub mod doubt;
 pub mod id3;
 pub mod manifest;
 pub mod mp3;

@@ -16,7 +16,7 @@ use crate::config;
 use crate::model::chain::chain;
 use crate::model::event::FetchPath;
 use crate::model::id::RecordingId;
-use crate::spool::{self, Spool, Spooled};
+use crate::spool::{self, Fresh, Spool};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two pieces of an answer.
@@ -61,7 +61,7 @@ pub enum Error {
     Short {
         bytes: u64,
         #[source]
-        source: Option<reqwest::Error>,
+        source: reqwest::Error,
     },
     #[error("the body came too slowly: {bytes} bytes in {} s", elapsed.as_secs())]
     Slow { bytes: u64, elapsed: Duration },
@@ -91,6 +91,13 @@ pub enum SetupError {
         #[source]
         source: reqwest::Error,
     },
+}
+
+/// A body as far as it came.
+pub struct Fetched {
+    pub fresh: Fresh,
+    /// Why it is not whole by the answer's own word; none where it is.
+    pub broke_off: Option<Error>,
 }
 
 /// One PBX's recordings.
@@ -148,32 +155,21 @@ impl Client {
         })
     }
 
-    /// Downloads a recording into the spool. What comes back is whole by the answer's own word.
+    /// Downloads a recording to the spool's disk, synced, not yet kept.
     pub async fn fetch(
         &self,
         path: &FetchPath,
         id: &RecordingId,
         spool: &Spool,
-    ) -> Result<Spooled, Error> {
+    ) -> Result<Fetched, Error> {
         let mut writing = spool.begin(id).map_err(Error::Spool)?;
         let mut response = self.get(path).await?;
-        let began = Instant::now();
-        loop {
-            let bytes = writing.bytes;
-            let chunk = response.chunk().await.map_err(|source| Error::Short {
-                bytes,
-                source: Some(source.without_url()),
-            })?;
-            let Some(chunk) = chunk else { break };
-            // Blocking, but into the page cache: a piece is at most a few network buffers.
-            writing.write(&chunk).map_err(Error::Spool)?;
-            check_pace(writing.bytes, began.elapsed())?;
-        }
+        let broke_off = read_body(&mut response, &mut writing).await?;
         // Syncs the disk, which may take long.
         let finished = tokio::task::spawn_blocking(move || writing.finish()).await;
-        finished
-            .unwrap_or(Err(spool::Error::Interrupted))
-            .map_err(Error::Spool)
+        let finished = finished.unwrap_or(Err(spool::Error::Interrupted));
+        let fresh = finished.map_err(Error::Spool)?;
+        Ok(Fetched { fresh, broke_off })
     }
 
     async fn get(&self, path: &FetchPath) -> Result<Response, Error> {
@@ -215,6 +211,30 @@ impl Resolve for ConnectTo {
             let addresses: Addrs = Box::new(found.into_iter());
             Ok(addresses)
         })
+    }
+}
+
+/// Reads to the end of the body, or to where it broke off and why.
+async fn read_body(
+    response: &mut Response,
+    writing: &mut spool::Writing,
+) -> Result<Option<Error>, Error> {
+    let began = Instant::now();
+    loop {
+        let bytes = writing.bytes;
+        let chunk = match response.chunk().await {
+            Ok(Some(chunk)) => chunk,
+            Ok(None) => return Ok(None),
+            Err(source) => {
+                let source = source.without_url();
+                return Ok(Some(Error::Short { bytes, source }));
+            }
+        };
+        // Blocking, but into the page cache: a piece is at most a few network buffers.
+        writing.write(&chunk).map_err(Error::Spool)?;
+        if let Err(error) = check_pace(writing.bytes, began.elapsed()) {
+            return Ok(Some(error));
+        }
     }
 }
 

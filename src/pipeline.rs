@@ -47,8 +47,8 @@ pub struct Source {
 
 /// Takes a claimed recording all the way, or says at which stage it failed and why.
 pub async fn archive(world: &World, claim: Claim) -> Result<Archived, StageError> {
-    let downloaded = download::download(world, claim).await?; // whole by the PBX's own word, synced
-    let verified = verify::verify(downloaded).await?; //         audio to the last frame
+    let downloaded = download::download(world, claim).await?; // a body on our disk, synced
+    let verified = verify::verify(world, downloaded).await?; //  audio to the last frame, and all of it
     let tagged = tag::tag(world, verified).await?; //            key, tag, manifest, digest committed
     let uploaded = upload::upload(world, tagged).await?; //      stored, proved, manifest beside it
     index::index(world, uploaded).await //                       committed: the local copy may go

@@ -1,7 +1,7 @@
 //! Local files on their way from the PBX to the store.
 //!
-//! A file is written as `.part`, synced, renamed and its directory synced; only then does it exist.
-//! The digest is taken while writing. Never here: deciding when a file may go; only
+//! A file is written as `.part` and synced, looked at, renamed and its directory synced; only then
+//! does it exist. The digest is taken while writing. Never here: deciding when a file may go; only
 //! `Archived::release` says so.
 
 use std::fs::{self, File};
@@ -113,7 +113,7 @@ impl Spool {
         let file = File::create(&part).map_err(file_error("create", &part))?;
         Ok(Writing {
             file,
-            part,
+            part: Part(part),
             path,
             hasher: Hasher::new(),
             bytes: 0,
@@ -213,40 +213,78 @@ fn read(path: &Path, from: u64, mut each: impl FnMut(&[u8])) -> Result<(), Error
     run().map_err(file_error("read", path))
 }
 
-/// A file that does not exist yet.
+/// A file that does not exist yet. Dropped, it is gone.
 pub struct Writing {
     file: File,
-    part: PathBuf,
+    part: Part,
     path: PathBuf,
     hasher: Hasher,
     pub bytes: u64,
+}
+
+/// A whole body, synced, that has no name yet: it is looked at before it is kept.
+pub struct Fresh {
+    part: Part,
+    path: PathBuf,
+    bytes: u64,
+    sha256: Digest,
+}
+
+/// The name of a temporary, removed unless it was renamed.
+struct Part(PathBuf);
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // What cannot be removed now is swept at the next start.
+        let _ = fs::remove_file(&self.0);
+    }
 }
 
 impl Writing {
     pub fn write(&mut self, chunk: &[u8]) -> Result<(), Error> {
         self.file
             .write_all(chunk)
-            .map_err(file_error("write", &self.part))?;
+            .map_err(file_error("write", &self.part.0))?;
         self.hasher.update(chunk);
         self.bytes += chunk.len() as u64;
         Ok(())
     }
 
-    /// Makes the file exist, durably, in place of an earlier one of the same recording.
-    pub fn finish(self) -> Result<Spooled, Error> {
+    pub fn finish(self) -> Result<Fresh, Error> {
         self.file
             .sync_all()
-            .map_err(file_error("sync", &self.part))?;
+            .map_err(file_error("sync", &self.part.0))?;
+        Ok(Fresh {
+            part: self.part,
+            path: self.path,
+            bytes: self.bytes,
+            sha256: self.hasher.finish(),
+        })
+    }
+}
+
+impl Fresh {
+    /// The body as it lies there now, under its temporary name.
+    pub fn body(&self) -> Spooled {
+        Spooled {
+            path: self.part.0.clone(),
+            bytes: self.bytes,
+            sha256: self.sha256,
+        }
+    }
+
+    /// Makes the file exist, durably, in place of an earlier one of the same recording.
+    pub fn keep(self) -> Result<Spooled, Error> {
         failpoint::hit(Point::BeforeSpoolRename);
-        fs::rename(&self.part, &self.path).map_err(file_error("rename", &self.part))?;
+        fs::rename(&self.part.0, &self.path).map_err(file_error("rename", &self.part.0))?;
         let directory = self.path.parent().unwrap_or(Path::new("."));
         let synced = File::open(directory).and_then(|opened| opened.sync_all());
         synced.map_err(file_error("sync the directory of", &self.path))?;
         failpoint::hit(Point::AfterSpoolRename);
         Ok(Spooled {
-            path: self.path,
+            path: self.path.clone(),
             bytes: self.bytes,
-            sha256: self.hasher.finish(),
+            sha256: self.sha256,
         })
     }
 }
@@ -264,7 +302,7 @@ mod tests {
         writing.write(b"ab").unwrap();
         assert!(!spool.path(&id).exists());
         writing.write(b"c").unwrap();
-        let spooled = writing.finish().unwrap();
+        let spooled = writing.finish().unwrap().keep().unwrap();
         assert_eq!((spooled.bytes, spooled.sha256), (3, Digest::of(b"abc")));
         assert!(spool.find(&id, Digest::of(b"abc")).unwrap().is_some());
         assert!(spool.find(&id, Digest::of(b"abd")).unwrap().is_none());
@@ -281,10 +319,13 @@ mod tests {
         let kept: RecordingId = "hq/230307142318_40-2-1".parse().unwrap();
         let other: RecordingId = "hq/230307142318_40-1-1".parse().unwrap();
         for id in [&kept, &other] {
-            spool.begin(id).unwrap().finish().unwrap();
+            spool.begin(id).unwrap().finish().unwrap().keep().unwrap();
         }
-        drop(spool.begin(&other).unwrap());
+        let killed = spool.path(&other).with_extension(PART);
+        std::fs::write(&killed, b"x").unwrap();
         assert_eq!(spool.sweep(|id| *id == kept).unwrap(), 2);
+        drop(spool.begin(&other).unwrap().finish().unwrap());
+        assert!(!killed.exists(), "what is not kept goes");
         assert!(spool.path(&kept).exists() && !spool.path(&other).exists());
     }
 

@@ -15,7 +15,7 @@ pub const PERIOD: Duration = Duration::from_secs(1);
 pub type Refused = std::collections::BTreeMap<(&'static str, String), u64>;
 
 /// Writes down what was refused since the last time.
-pub async fn keep_refusals(store: &Store, clock: Clock, refused: Refused) {
+pub async fn keep_refusals(store: &Store, clock: &Clock, refused: Refused) {
     if refused.is_empty() {
         return;
     }

@@ -33,11 +33,20 @@ pub struct Limits {
     pub source_keeps: Duration,
 }
 
+/// How the backlog is worked.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Recordings at a time, over all PBXs.
+    pub workers: usize,
+    pub limits: BTreeMap<PbxName, Limits>,
+    pub schedule: Schedule,
+    /// The pause before a body in doubt is fetched again.
+    pub recheck_doubtful: Duration,
+}
+
 pub struct Worker {
     world: Arc<World>,
-    workers: usize,
-    limits: BTreeMap<PbxName, Limits>,
-    schedule: Schedule,
+    plan: Plan,
 }
 
 type Outcome = Result<Archived, StageError>;
@@ -50,18 +59,8 @@ struct Running {
 }
 
 impl Worker {
-    pub fn new(
-        world: Arc<World>,
-        workers: usize,
-        limits: BTreeMap<PbxName, Limits>,
-        schedule: Schedule,
-    ) -> Worker {
-        Worker {
-            world,
-            workers,
-            limits,
-            schedule,
-        }
+    pub fn new(world: Arc<World>, plan: Plan) -> Worker {
+        Worker { world, plan }
     }
 
     /// Works until `stop`; then lets what runs finish for `drain`, and hands the rest back.
@@ -85,20 +84,23 @@ impl Worker {
     }
 
     async fn start_due(&self, running: &mut Running) -> Result<(), Error> {
-        let free = self.workers.saturating_sub(running.claims.len());
+        let free = self.plan.workers.saturating_sub(running.claims.len());
         if free == 0 {
             return Ok(());
         }
         let now = self.world.clock.now();
-        let due = self.world.store.read(|db| recordings::next_due(db)).await?;
-        if due.is_none_or(|due| due > now) {
+        let due = self
+            .world
+            .store
+            .read(move |db| recordings::is_any_due(db, now));
+        if !due.await? {
             return Ok(());
         }
-        let mut room = self.room(running);
+        let mut queues = self.queues(running);
         let claimed = self
             .world
             .store
-            .write(move |tx| claim(tx, now, free, &mut room))
+            .write(move |tx| claim(tx, now, free, &mut queues))
             .await?;
         for claim in claimed {
             let (world, job) = (self.world.clone(), claim.clone());
@@ -110,19 +112,17 @@ impl Worker {
         Ok(())
     }
 
-    /// How many more recordings of each PBX may be worked on.
-    fn room(&self, running: &Running) -> BTreeMap<PbxName, usize> {
-        let mut room: BTreeMap<PbxName, usize> = self
-            .limits
-            .iter()
-            .map(|(pbx, limits)| (pbx.clone(), limits.concurrency))
-            .collect();
-        for claim in running.claims.values() {
-            if let Some(left) = room.get_mut(&claim.id.pbx) {
-                *left = left.saturating_sub(1);
-            }
-        }
-        room
+    fn queues(&self, running: &Running) -> Vec<Queue> {
+        let queue = |(pbx, limits): (&PbxName, &Limits)| Queue {
+            pbx: pbx.clone(),
+            running: running
+                .claims
+                .values()
+                .filter(|claim| claim.id.pbx == *pbx)
+                .count(),
+            limits: limits.clone(),
+        };
+        self.plan.limits.iter().map(queue).collect()
     }
 
     async fn finish(
@@ -143,8 +143,8 @@ impl Worker {
                     code: "panicked",
                     error: "the program panicked on this recording".to_owned(),
                 };
-                self.write_settled(&claim, Settled::Wait(panicked, None))
-                    .await;
+                let wait = self.wait(&claim, panicked, Duration::ZERO);
+                self.write_settled(&claim, wait).await;
             }
         }
     }
@@ -167,30 +167,39 @@ impl Worker {
             error: chain(&error),
         };
         let settled = match error.disposition() {
-            Disposition::Retry if self.is_past(claim) => Settled::GiveUp(failure),
-            Disposition::Retry => Settled::Wait(failure, None),
-            Disposition::Later(after) => Settled::Wait(failure, after),
+            Disposition::Retry | Disposition::Recheck if self.is_past(claim) => {
+                Settled::GiveUp(failure)
+            }
+            Disposition::Retry => self.wait(claim, failure, Duration::ZERO),
+            Disposition::Recheck => Settled::Wait(failure, self.plan.recheck_doubtful),
+            Disposition::Later(after) => self.wait(claim, failure, after.unwrap_or_default()),
             Disposition::Permanent => Settled::GiveUp(failure),
             Disposition::Interrupted => Settled::HandBack,
         };
         self.write_settled(claim, settled).await;
     }
 
+    /// By the schedule, and not before `least`; nothing waits longer than an hour for its next try,
+    /// unless the schedule itself says so.
+    fn wait(&self, claim: &Claim, failure: Failure, least: Duration) -> Settled {
+        let seed = (claim.row as u64).rotate_left(20) ^ u64::from(claim.attempt);
+        let pause = self.plan.schedule.pause(claim.attempt, seed);
+        Settled::Wait(failure, pause.max(least.min(PAUSE_MAX)))
+    }
+
     /// The PBX keeps this file no longer.
     fn is_past(&self, claim: &Claim) -> bool {
-        let limits = self.limits.get(&claim.id.pbx);
+        let limits = self.plan.limits.get(&claim.id.pbx);
         limits
             .is_some_and(|limits| self.world.clock.now() >= claim.window.plus(limits.source_keeps))
     }
 
     /// Until it is written the recording stays leased, so it is tried until it is.
     async fn write_settled(&self, claim: &Claim, settled: Settled) {
-        let seed = (claim.row as u64) << 20 ^ u64::from(claim.attempt);
-        let pause = self.schedule.pause(claim.attempt, seed);
         settled.log(claim);
         while self.world.store.is_alive() {
             let (claim, settled, now) = (claim.clone(), settled.clone(), self.world.clock.now());
-            let write = move |tx: &mut Tx| settled.write(tx, &claim, now, pause);
+            let write = move |tx: &mut Tx| settled.write(tx, &claim, now);
             match self.world.store.write(write).await {
                 Ok(()) | Err(Error::LeaseLost(_)) => return,
                 Err(error) => tracing::error!(error = chain(&error), "settling failed"),
@@ -215,24 +224,36 @@ impl Worker {
     }
 }
 
-/// Claims in one transaction what may run now.
-fn claim(
-    tx: &mut Tx,
-    now: UtcMs,
-    most: usize,
-    room: &mut BTreeMap<PbxName, usize>,
-) -> Result<Vec<Claim>, Error> {
+/// One PBX's place among the others.
+#[derive(Debug, Clone)]
+struct Queue {
+    pbx: PbxName,
+    running: usize,
+    limits: Limits,
+}
+
+/// Claims in one transaction what may run now. Fair between PBXs: the one with the fewest running
+/// is served next, and among equals the recording that its PBX will delete first.
+fn claim(tx: &mut Tx, now: UtcMs, most: usize, queues: &mut [Queue]) -> Result<Vec<Claim>, Error> {
+    recordings::ripen(tx, now)?;
     let mut claimed = Vec::new();
     while claimed.len() < most {
-        let full = room.iter().filter(|(_, left)| **left == 0);
-        let full: Vec<PbxName> = full.map(|(pbx, _)| pbx.clone()).collect();
-        let Some(claim) = recordings::claim(tx, now, now.plus(LEASE), &full)? else {
-            break;
-        };
-        if let Some(left) = room.get_mut(&claim.id.pbx) {
-            *left -= 1;
+        let mut next: Option<((usize, UtcMs), &mut Queue, i64)> = None;
+        for queue in queues
+            .iter_mut()
+            .filter(|queue| queue.running < queue.limits.concurrency)
+        {
+            let Some((row, announced)) = recordings::oldest_ripe(tx, &queue.pbx)? else {
+                continue;
+            };
+            let rank = (queue.running, announced.plus(queue.limits.source_keeps));
+            if next.as_ref().is_none_or(|(best, ..)| rank < *best) {
+                next = Some((rank, queue, row));
+            }
         }
-        claimed.push(claim);
+        let Some((_, queue, row)) = next else { break };
+        queue.running += 1;
+        claimed.extend(recordings::claim(tx, row, now, now.plus(LEASE))?);
     }
     Ok(claimed)
 }
@@ -240,20 +261,17 @@ fn claim(
 /// What becomes of a recording that was not archived.
 #[derive(Debug, Clone)]
 enum Settled {
-    /// Tried again after the schedule's pause, and not before the given one.
-    Wait(Failure, Option<Duration>),
+    /// Tried again after a pause.
+    Wait(Failure, Duration),
     GiveUp(Failure),
     HandBack,
 }
 
 impl Settled {
-    fn write(&self, tx: &mut Tx, claim: &Claim, now: UtcMs, pause: Duration) -> Result<(), Error> {
+    fn write(&self, tx: &mut Tx, claim: &Claim, now: UtcMs) -> Result<(), Error> {
         match self {
-            Settled::Wait(failure, after) => {
-                let pause = pause
-                    .max(after.unwrap_or_default())
-                    .min(PAUSE_MAX.max(pause));
-                transitions::wait(tx, claim, now.plus(pause), failure, now)
+            Settled::Wait(failure, pause) => {
+                transitions::wait(tx, claim, now.plus(*pause), failure, now)
             }
             Settled::GiveUp(failure) => transitions::give_up(tx, claim, failure, now),
             Settled::HandBack => transitions::hand_back(tx, claim, now),

@@ -16,6 +16,7 @@ use super::search::{legs, transfer};
 use super::{Exit, output};
 use crate::app::{Service, index_path, open_objects};
 use crate::catalog::{self, verify::verify};
+use crate::clock::Clock;
 use crate::config::{self, Settings};
 use crate::http::listener::{Limits, Listener};
 use crate::http::simulated;
@@ -56,7 +57,7 @@ pub async fn run(arguments: Arguments, program: &OsString) -> anyhow::Result<Exi
         Limits::default(),
         std::future::pending(),
     ));
-    let service = Service::start(&settings).await?;
+    let service = Service::start(&settings, Clock::system()).await?;
     eprintln!("the demo is in {}", directory.display());
     let reader = Reader::open(&index_path(&settings))?;
     let path = format!("/hook/demo/{secret}");

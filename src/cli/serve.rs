@@ -8,13 +8,14 @@ use tracing_subscriber::EnvFilter;
 
 use super::Exit;
 use crate::app::Service;
+use crate::clock::Clock;
 use crate::config::Settings;
 
 pub async fn run(settings: &Settings) -> anyhow::Result<Exit> {
     log_to_stderr("info");
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let service = Service::start(settings).await?;
+    let service = Service::start(settings, Clock::system()).await?;
     // Without systemd there is nobody to notify, which is no failure.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     tokio::select! {

@@ -1,22 +1,29 @@
-//! Download: the PBX's body, in the spool, synced, its digest in the index.
+//! Download: the PBX's body on our disk, as far as it came.
 
+use super::World;
 use super::error::{StageError, blocking};
-use super::{World, error};
+use crate::pbx::Fetched;
 use crate::spool::Spooled;
-use crate::store::recordings::{Claim, Original};
-use crate::store::transitions;
+use crate::store::recordings::Claim;
 
 const STAGE: &str = "download";
 
-/// The body lies in the spool and the index knows its digest.
+/// There is a body.
 pub struct Downloaded {
     pub(super) claim: Claim,
-    pub(super) spooled: Spooled,
+    pub(super) body: Body,
+}
+
+pub(super) enum Body {
+    /// The evidence of an earlier attempt: a spool file with the recorded digest.
+    Before(Spooled),
+    Fresh(Fetched),
 }
 
 pub async fn download(world: &World, claim: Claim) -> Result<Downloaded, StageError> {
     if let Some(spooled) = from_before(world, &claim).await? {
-        return Ok(Downloaded { claim, spooled });
+        let body = Body::Before(spooled);
+        return Ok(Downloaded { claim, body });
     }
     let source = world.pbxs.get(&claim.id.pbx);
     let source = source.ok_or_else(|| StageError::NoPbx(claim.id.pbx.clone()))?;
@@ -24,36 +31,16 @@ pub async fn download(world: &World, claim: Claim) -> Result<Downloaded, StageEr
         .client
         .fetch(&claim.path, &claim.id, &world.spool)
         .await;
-    let spooled = fetched.map_err(StageError::Download)?;
-    let original = Original {
-        sha256: spooled.sha256,
-        bytes: spooled.bytes,
-    };
-    match (&claim.frozen, claim.original) {
-        (None, _) => note(world, &claim, original).await?,
-        (Some(_), before) if before == Some(original) => {}
-        // What was tagged is committed and may be in the store: another body is another matter.
-        (Some(_), _) => return Err(StageError::SourceChanged),
-    }
-    Ok(Downloaded { claim, spooled })
+    let body = Body::Fresh(fetched.map_err(StageError::Download)?);
+    Ok(Downloaded { claim, body })
 }
 
-/// The evidence of an earlier attempt: a spool file with the recorded digest.
 async fn from_before(world: &World, claim: &Claim) -> Result<Option<Spooled>, StageError> {
-    let Some(original) = claim.original else {
+    // A body in doubt is there to be compared with another, until there is no hope of another.
+    let believed = claim.kept.is_none() || claim.take_kept || claim.frozen.is_some();
+    let Some(original) = claim.original.filter(|_| believed) else {
         return Ok(None);
     };
     let (spool, id) = (world.spool.clone(), claim.id.clone());
     blocking(STAGE, move || spool.find(&id, original.sha256)).await
-}
-
-async fn note(world: &World, claim: &Claim, original: Original) -> Result<(), StageError> {
-    let (claim, now) = (claim.clone(), world.clock.now());
-    let noted = world
-        .store
-        .write(move |tx| transitions::downloaded(tx, &claim, original, now));
-    noted.await.map_err(|source| error::StageError::Index {
-        stage: STAGE,
-        source,
-    })
 }

@@ -18,6 +18,8 @@ pub enum StageError {
     SourceChanged,
     #[error("verify")]
     NotAudio(#[source] NotAudio),
+    #[error("the recording may not be whole yet ({}): it is fetched again", flags.join(", "))]
+    Doubtful { flags: Vec<&'static str> },
     #[error("tag")]
     Tag(#[source] model::id3::Error),
     #[error("use the spool to {stage}")]
@@ -47,6 +49,8 @@ pub enum StageError {
 pub enum Disposition {
     /// An answer about this file: tried by the schedule, given up once the PBX keeps it no longer.
     Retry,
+    /// A body was kept that may not be all: fetched again soon, and taken if it is the same twice.
+    Recheck,
     /// Nothing about this file: tried by the schedule for ever, and not before the given pause.
     Later(Option<Duration>),
     /// No try will change it; a person must look.
@@ -58,7 +62,7 @@ pub enum Disposition {
 impl StageError {
     /// The table. Exhaustive on purpose: a new failure does not build until its row is here.
     pub fn disposition(&self) -> Disposition {
-        use Disposition::{Interrupted, Later, Permanent, Retry};
+        use Disposition::{Interrupted, Later, Permanent, Recheck, Retry};
         match self {
             StageError::NoPbx(_) => Later(None),
             StageError::Download(error) => match error {
@@ -76,6 +80,7 @@ impl StageError {
             },
             StageError::SourceChanged => Retry,
             StageError::NotAudio(NotAudio::Empty | NotAudio::NoFrames { .. }) => Retry,
+            StageError::Doubtful { .. } => Recheck,
             StageError::Tag(_) => Permanent,
             StageError::Spool { .. } => Later(None),
             StageError::Store(_) | StageError::NotProved { .. } => Later(None),
@@ -111,6 +116,7 @@ impl StageError {
             StageError::SourceChanged => "source_changed",
             StageError::NotAudio(NotAudio::Empty) => "body_empty",
             StageError::NotAudio(NotAudio::NoFrames { .. }) => "not_audio",
+            StageError::Doubtful { .. } => "doubtful",
             StageError::Tag(_) => "tag",
             StageError::Spool { source, .. } if source.is_full() => "spool_full",
             StageError::Spool { .. } => "spool",
@@ -128,7 +134,7 @@ impl StageError {
             StageError::NoPbx(_) | StageError::Download(_) | StageError::SourceChanged => {
                 "download"
             }
-            StageError::NotAudio(_) => "verify",
+            StageError::NotAudio(_) | StageError::Doubtful { .. } => "verify",
             StageError::Tag(_) => "tag",
             StageError::Store(_) | StageError::NotProved { .. } | StageError::Conflict { .. } => {
                 "upload"

@@ -8,8 +8,9 @@ use jiff::civil::Date;
 use rusqlite::{Row, params};
 
 use super::custody::{self, Entry};
-use super::{Db, Error, Tx, all, execute, first, parsed};
+use super::{Db, Error, Tx, all, execute, first, parsed, word};
 use crate::model::digest::Digest;
+use crate::model::doubt::Kept;
 use crate::model::event::FetchPath;
 use crate::model::id::{CallId, EventSeq, LegId, PbxName, RecordingId};
 use crate::model::key::ObjectKey;
@@ -49,6 +50,10 @@ pub struct Claim {
     pub path: FetchPath,
     /// The body that was downloaded before: what a spool file must hash to.
     pub original: Option<Original>,
+    pub media_ms: Option<u64>,
+    /// Why that body is not believed yet, and whether it is taken all the same.
+    pub kept: Option<Kept>,
+    pub take_kept: bool,
     pub frozen: Option<Frozen>,
 }
 
@@ -135,23 +140,53 @@ fn insert(tx: &mut Tx, one: &Announced, due_after_ms: i64) -> Result<bool, Error
     Ok(execute(tx, "enqueue a recording", sql, row)? == 1)
 }
 
-/// Takes the recording that has been due longest, of a PBX that is not in `busy`.
+/// Marks what has fallen due as ripe, so many at a time.
+pub fn ripen(tx: &mut Tx, now: UtcMs) -> Result<(), Error> {
+    let sql = "UPDATE recording SET ripe = 1 WHERE id IN (SELECT id FROM recording \
+        WHERE state = 'pending' AND lease_ms IS NULL AND ripe = 0 AND due_ms <= ?1 \
+        ORDER BY due_ms LIMIT 1000)";
+    execute(tx, "see what has fallen due", sql, [now.0])?;
+    Ok(())
+}
+
+/// Whether anything waits for a worker at this time.
+pub fn is_any_due(db: &Db, now: UtcMs) -> Result<bool, Error> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM recording WHERE ripe = 1) OR EXISTS (\
+        SELECT 1 FROM recording WHERE state = 'pending' AND lease_ms IS NULL AND ripe = 0 \
+        AND due_ms <= ?1)";
+    let due = first(db, "see whether anything is due", sql, [now.0], |row| {
+        row.get(0)
+    })?;
+    Ok(due.unwrap_or(false))
+}
+
+/// The row of a PBX's oldest ripe recording, and when that was announced: the one that the PBX
+/// will delete first.
+pub fn oldest_ripe(db: &Db, pbx: &PbxName) -> Result<Option<(i64, UtcMs)>, Error> {
+    let sql = "SELECT id, announced_ms FROM recording INDEXED BY recording_ripe \
+        WHERE ripe = 1 AND pbx = ?1 ORDER BY announced_ms LIMIT 1";
+    first(
+        db,
+        "find the oldest ripe recording",
+        sql,
+        [pbx.as_str()],
+        |row| Ok((row.get(0)?, UtcMs(row.get(1)?))),
+    )
+}
+
+/// Takes a ripe recording to work on it.
 pub fn claim(
     tx: &mut Tx,
+    row: i64,
     now: UtcMs,
     lease_until: UtcMs,
-    busy: &[PbxName],
 ) -> Result<Option<Claim>, Error> {
-    let sql = "UPDATE recording SET lease_ms = ?2, attempt = attempt + 1 \
-        WHERE id = (SELECT id FROM recording \
-            WHERE state = 'pending' AND lease_ms IS NULL AND due_ms <= ?1 \
-              AND pbx NOT IN (SELECT value FROM json_each(?3)) \
-            ORDER BY due_ms, id LIMIT 1) \
+    let sql = "UPDATE recording SET lease_ms = ?2, ripe = 0, attempt = attempt + 1 \
+        WHERE id = ?1 AND ripe = 1 \
         RETURNING id, pbx, recording, call, leg, part, attempt, dated, announced_ms, window_ms, \
             source_url, fetch_path, original_sha256, original_bytes, object_key, object_sha256, \
-            object_bytes, media_ms, media_flags, announced_seq";
-    let busy = serde_json::json!(busy).to_string();
-    let key = params![now.0, lease_until.0, busy];
+            object_bytes, media_ms, media_flags, announced_seq, kept, take_kept";
+    let key = params![row, lease_until.0];
     let Some(mut claim) = first(tx, "claim a recording", sql, key, claimed)? else {
         return Ok(None);
     };
@@ -216,15 +251,11 @@ fn claimed(row: &Row) -> rusqlite::Result<Claim> {
             }),
             None => None,
         },
+        media_ms: row.get::<_, Option<i64>>(17)?.map(|ms| ms as u64),
+        kept: word(row.get(20)?, Kept::from_word),
+        take_kept: row.get(21)?,
         frozen,
     })
-}
-
-/// When the next recording falls due that nobody works on.
-pub fn next_due(db: &Db) -> Result<Option<UtcMs>, Error> {
-    let sql = "SELECT min(due_ms) FROM recording WHERE state = 'pending' AND lease_ms IS NULL";
-    let due = first(db, "see what falls due next", sql, [], |row| row.get(0))?;
-    Ok(due.flatten().map(UtcMs))
 }
 
 /// The recordings whose local copy may still be needed: those not archived that were downloaded.

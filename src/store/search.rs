@@ -151,6 +151,18 @@ pub fn recordings(db: &Db, filter: &Filter) -> Result<Vec<RecordingRow>, Error> 
     all(db, "search recordings", &sql, only.params(), recording)
 }
 
+/// How long a recording's leg lasted, where the leg has this one recording only.
+pub fn duration_to_expect(db: &Db, id: &RecordingId) -> Result<Option<u32>, Error> {
+    let sql = "SELECT l.duration_s FROM recording r \
+        JOIN call c ON c.pbx = r.pbx AND c.call = r.call \
+        JOIN leg l ON l.call_id = c.id AND l.leg = r.leg \
+        WHERE r.pbx = ?1 AND r.recording = ?2 AND NOT EXISTS (SELECT 1 FROM recording other \
+            WHERE other.pbx = r.pbx AND other.call = r.call AND other.leg = r.leg \
+              AND other.id <> r.id)";
+    let key = params![id.pbx.as_str(), id.recording.as_str()];
+    Ok(first(db, "read a leg's duration", sql, key, |row| row.get(0))?.flatten())
+}
+
 /// One recording, by its whole id.
 pub fn one_recording(db: &Db, id: &RecordingId) -> Result<Option<RecordingRow>, Error> {
     let sql = format!("SELECT {RECORDING_COLUMNS} FROM recordings v WHERE v.recording = ?1");

@@ -9,19 +9,34 @@ use super::attempts::{self, Failure};
 use super::custody::{self, Entry};
 use super::recordings::{Claim, Frozen, Original, Proved};
 use super::{Error, Tx, execute};
+use crate::model::doubt::Kept;
 use crate::model::time::UtcMs;
 
-/// Notes the body that lies in the spool; another one may replace it until something is frozen.
-pub fn downloaded(tx: &mut Tx, claim: &Claim, original: Original, now: UtcMs) -> Result<(), Error> {
-    let sql = "UPDATE recording SET original_sha256 = ?3, original_bytes = ?4 \
-        WHERE id = ?1 AND state = 'pending' AND attempt = ?2 AND object_key IS NULL";
+/// Notes the body that lies in the spool, and whether it is not believed yet; another one may
+/// replace it until something is frozen.
+pub fn downloaded(
+    tx: &mut Tx,
+    claim: &Claim,
+    original: Original,
+    media_ms: u64,
+    kept: Option<Kept>,
+    now: UtcMs,
+) -> Result<(), Error> {
+    let sql = "UPDATE recording SET original_sha256 = ?3, original_bytes = ?4, media_ms = ?5, \
+        kept = ?6 WHERE id = ?1 AND state = 'pending' AND attempt = ?2 AND object_key IS NULL";
     let (sha256, bytes) = (original.sha256, original.bytes);
-    let row = params![claim.row, claim.attempt, sha256.as_bytes(), bytes as i64];
+    let row = params![
+        claim.row,
+        claim.attempt,
+        sha256.as_bytes(),
+        bytes as i64,
+        media_ms as i64,
+        kept.map(Kept::as_str),
+    ];
     held(claim, execute(tx, "note a download", sql, row)?)?;
-    let detail = format!(
-        "{bytes} bytes, SHA-256 {sha256}, from {}",
-        claim.path.as_str()
-    );
+    let doubt = kept.map(|kept| format!(", {kept}")).unwrap_or_default();
+    let from = claim.path.as_str();
+    let detail = format!("{bytes} bytes, SHA-256 {sha256}, from {from}{doubt}");
     custody::append(
         tx,
         &Entry::of_service(now, "downloaded", &claim.id).detail(detail),

@@ -111,6 +111,9 @@ CREATE TABLE recording (
 
     state           TEXT    NOT NULL CHECK (state IN ('pending', 'archived', 'failed')),
     due_ms          INTEGER,
+    -- It is due and waits for a worker. Those are taken by age, so that what the PBX deletes first
+    -- goes first, and found without looking at all that is not due yet.
+    ripe            INTEGER NOT NULL DEFAULT 0 CHECK (ripe IN (0, 1)),
     lease_ms        INTEGER,
     attempt         INTEGER NOT NULL DEFAULT 0,
     window_ms       INTEGER NOT NULL,   -- giving up is counted from here
@@ -119,6 +122,9 @@ CREATE TABLE recording (
 
     original_sha256 BLOB CHECK (length(original_sha256) = 32),
     original_bytes  INTEGER,
+    -- Why the body in the spool is not believed yet; and whether it is taken all the same.
+    kept            TEXT CHECK (kept IN ('doubtful', 'broken')),
+    take_kept       INTEGER NOT NULL DEFAULT 0 CHECK (take_kept IN (0, 1)),
 
     object_key      TEXT,
     object_sha256   BLOB CHECK (length(object_sha256) = 32),
@@ -132,6 +138,8 @@ CREATE TABLE recording (
     CHECK ((call IS NULL) = (leg IS NULL) AND (leg IS NULL) = (part IS NULL)),
     CHECK ((state = 'pending') = (due_ms IS NOT NULL)),
     CHECK (lease_ms IS NULL OR state = 'pending'),
+    CHECK (ripe = 0 OR (state = 'pending' AND lease_ms IS NULL)),
+    CHECK (kept IS NULL OR original_sha256 IS NOT NULL),
     CHECK ((original_sha256 IS NULL) = (original_bytes IS NULL)),
     CHECK ((object_key IS NULL) = (object_sha256 IS NULL)
        AND (object_key IS NULL) = (object_bytes IS NULL)),
@@ -139,7 +147,9 @@ CREATE TABLE recording (
     CHECK (state <> 'archived' OR (object_key IS NOT NULL AND original_sha256 IS NOT NULL)),
     CHECK (state <> 'failed' OR (code IS NOT NULL AND last_error IS NOT NULL))
 ) STRICT;
-CREATE INDEX recording_due ON recording (due_ms) WHERE state = 'pending' AND lease_ms IS NULL;
+CREATE INDEX recording_due ON recording (due_ms)
+    WHERE state = 'pending' AND lease_ms IS NULL AND ripe = 0;
+CREATE INDEX recording_ripe ON recording (pbx, announced_ms) WHERE ripe = 1;
 CREATE INDEX recording_leased ON recording (id) WHERE lease_ms IS NOT NULL;
 CREATE INDEX recording_by_call ON recording (pbx, call, leg);
 CREATE INDEX recording_by_announcement ON recording (announced_ms);
