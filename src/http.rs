@@ -8,3 +8,10 @@ pub mod listener;
 pub mod simulated;
 
 mod request_line;
+
+#[cfg(test)]
+mod listener_tests;
+#[cfg(test)]
+mod request_line_tests;
+#[cfg(test)]
+mod wire;

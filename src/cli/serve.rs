@@ -36,6 +36,9 @@ pub async fn run(settings: &Settings) -> anyhow::Result<Exit> {
 pub fn log_to_stderr(default: &str) {
     let filter =
         EnvFilter::try_from_env("CALLVAULT_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    // At TRACE warp prints paths, and the hook's path holds its secret.
+    let capped = "warp=info".parse().expect("a fixed directive is right");
+    let filter = filter.add_directive(capped);
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use futures_util::{Stream, StreamExt};
@@ -26,6 +27,8 @@ use crate::store::Store;
 use crate::store::log::Delivery;
 
 const BODY_MAX_BYTES: usize = 1024 * 1024;
+/// For a whole body to arrive.
+const BODY_TIME_MAX: Duration = Duration::from_secs(15);
 const RETRY_AFTER_S: &str = "5";
 const PEERS_MAX: usize = 1000;
 
@@ -151,7 +154,8 @@ impl Hook {
                 return answer(StatusCode::NOT_FOUND, "");
             }
         };
-        let body = match whole(body).await {
+        let whole = tokio::time::timeout(BODY_TIME_MAX, whole(body)).await;
+        let body = match whole.unwrap_or(Err(StatusCode::REQUEST_TIMEOUT)) {
             Ok(body) => body,
             Err(status) => {
                 self.refusals.count("body_too_large_or_cut", ip);

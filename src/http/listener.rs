@@ -1,6 +1,7 @@
 //! The accept loop: sockets in, requests to a warp filter, a bounded drain at the end.
 //!
-//! Ours, because `warp::serve` sets no timers, has no cap and waits for ever for a half-sent request.
+//! Ours, because `warp::serve` sets no timers, has no cap and, told to stop, waits for ever for a
+//! half-sent request.
 //!
 //! Never here: what a request means, and no byte of one in a log line (targets carry the secret).
 
@@ -130,7 +131,8 @@ impl Listener {
                         });
                     }
                     Err(error) => {
-                        tracing::warn!(%error, local = %self.local_addr, "cannot accept a connection");
+                        let local = self.local_addr;
+                        tracing::warn!(%error, %local, "cannot accept a connection");
                         tokio::select! {
                             () = &mut stop => break,
                             () = tokio::time::sleep(ACCEPT_PAUSE) => {}
@@ -192,9 +194,10 @@ pub(super) async fn talk<S, F>(
         extensions.insert(Peer(peer));
         extensions.insert(RawTarget(admitted.target));
         let answer = filter.call(request);
+        let gate = gate.clone();
         async move {
             let mut answer = answer.await?;
-            if admitted.last {
+            if admitted.last || gate.is_body_due() {
                 let close = HeaderValue::from_static("close");
                 answer.headers_mut().insert(CONNECTION, close);
             }

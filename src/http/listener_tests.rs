@@ -14,6 +14,8 @@ use warp::{Filter, Reply};
 use super::listener::{Error, Limits, Listener, Peer};
 use super::wire::{Client, Log, Server, bounded, echo};
 
+/// To see that something does not happen; too short a time can only hide a fault.
+const BRIEF: Duration = Duration::from_millis(100);
 const GET: &[u8] = b"GET /a HTTP/1.1\r\n\r\n";
 const GOT: &str = "200 GET /a /a ";
 
@@ -63,18 +65,6 @@ async fn a_head_that_does_not_end_is_closed_by_the_timer() {
         client.send(half.as_bytes()).await;
         assert_eq!(client.answer().await, "closed", "{half:?} as the second");
     }
-}
-
-#[tokio::test]
-async fn a_sender_that_shuts_its_side_is_answered() {
-    let server = Server::start(echo(), Limits::default()).await;
-    let mut client = Client::connect(server.addr).await;
-    client
-        .send(b"POST /p HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi")
-        .await;
-    client.socket.shutdown().await.unwrap();
-    assert_eq!(client.answer().await, "200 POST /p /p hi");
-    assert_eq!(client.answer().await, "closed");
 }
 
 #[tokio::test]
@@ -138,7 +128,7 @@ async fn over_the_cap_callers_wait() {
     assert_eq!(first.answer().await, GOT);
     let mut second = Client::connect(server.addr).await;
     second.send(GET).await;
-    let early = tokio::time::timeout(Duration::from_millis(100), second.answer()).await;
+    let early = tokio::time::timeout(BRIEF, second.answer()).await;
     assert!(early.is_err(), "served over the cap: {early:?}");
     drop(first);
     assert_eq!(second.answer().await, GOT);
@@ -161,6 +151,26 @@ fn slow(running: &Arc<Notify>, go: &Arc<Notify>) -> BoxedFilter<(impl Reply + us
 }
 
 #[tokio::test]
+async fn a_sender_that_shuts_its_side_is_answered() {
+    let (running, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let server = Server::start(slow(&running, &go), Limits::default()).await;
+    for request in [
+        "POST /slow HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi",
+        "GET /slow HTTP/1.0\r\n\r\n",
+    ] {
+        let mut client = Client::connect(server.addr).await;
+        client.send(request.as_bytes()).await;
+        client.socket.shutdown().await.unwrap();
+        bounded("running", running.notified()).await;
+        let early = tokio::time::timeout(BRIEF, client.answer()).await;
+        assert!(early.is_err(), "cut: {early:?}");
+        go.notify_one();
+        assert!(client.answer().await.starts_with("200 done"), "{request}");
+        assert_eq!(client.answer().await, "closed");
+    }
+}
+
+#[tokio::test]
 async fn stopping_finishes_what_runs() {
     let (running, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let server = Server::start(slow(&running, &go), Limits::default()).await;
@@ -179,6 +189,8 @@ async fn stopping_finishes_what_runs() {
     assert_eq!(idle.answer().await, "closed");
     assert_eq!(half.answer().await, "closed");
     assert!(TcpStream::connect(addr).await.is_err(), "still accepts");
+    let early = tokio::time::timeout(BRIEF, busy.answer()).await;
+    assert!(early.is_err(), "cut: {early:?}");
     go.notify_one();
     assert_eq!(busy.answer().await, "200 done (close)");
     drained.await;

@@ -79,6 +79,12 @@ impl Gate {
         }
     }
 
+    /// Whether an answer given now comes before the request's body has: hyper then closes after it,
+    /// without saying so by itself.
+    pub(super) fn is_body_due(&self) -> bool {
+        matches!(self.lock().stage, Stage::Body(_))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Passing> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

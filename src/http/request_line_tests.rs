@@ -18,6 +18,9 @@ const DIRTY_ANSWER: &str = "200 GET /h?t=Answered call (0:07) \\\"x\\\" <y>\\t\\
 const CHUNKED: &[u8] =
     b"POST /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n";
 
+/// What it shows, what is sent, what `check` expects.
+type Case<'a> = (&'a str, &'a [&'a [u8]], &'a [&'a str]);
+
 /// Sends `input` in one write and compares the answers; then `open` means that the connection
 /// serves another request, `closed` that the server has ended it.
 async fn check(server: &Server, name: &str, input: &[&[u8]], expected: &[&str]) {
@@ -37,127 +40,121 @@ async fn check(server: &Server, name: &str, input: &[&[u8]], expected: &[&str]) 
     }
 }
 
+const GET: &[u8] = b"GET /a?b=c HTTP/1.1\r\nHost: h\r\n\r\n";
+const GOT: &str = "200 GET /a?b=c /a?b=c ";
+const POST: &[u8] = b"POST /p HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello";
+const POSTED: &str = "200 POST /p /p hello";
+
 #[tokio::test]
 async fn each_request_of_a_connection_is_its_own() {
     let server = Server::start(echo(), Limits::default()).await;
-    let get: &[u8] = b"GET /a?b=c HTTP/1.1\r\nHost: h\r\n\r\n";
-    let got = "200 GET /a?b=c /a?b=c ";
-    let post: &[u8] = b"POST /p HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello";
-    let posted = "200 POST /p /p hello";
-    let trap: &[u8] = b"POST /p HTTP/1.1\r\nContent-Length: 34\r\n\r\nGET /x y HTTP/1.1\r\nHost: \"h\"\r\n\r\n\r\n";
+    let cases: &[Case] = &[
+        ("plain", &[GET], &[GOT, "open"]),
+        ("dirty", &[DIRTY], &[DIRTY_ANSWER, "closed"]),
+        (
+            "dirty second",
+            &[POST, DIRTY],
+            &[POSTED, DIRTY_ANSWER, "closed"],
+        ),
+        (
+            "dirty third",
+            &[POST, GET, DIRTY],
+            &[POSTED, GOT, DIRTY_ANSWER, "closed"],
+        ),
+        (
+            "pipelined",
+            &[GET, POST, GET, POST],
+            &[GOT, POSTED, GOT, POSTED, "open"],
+        ),
+        (
+            "nothing after a dirty one",
+            &[DIRTY, GET, POST],
+            &[DIRTY_ANSWER, "closed"],
+        ),
+        (
+            "version inside the target",
+            &[b"GET /x HTTP/1.1 y HTTP/1.1\r\n\r\n"],
+            &["200 GET /x HTTP/1.1 y /x%20HTTP/1.1%20y  (close)", "closed"],
+        ),
+        (
+            "blank lines before, bare line feeds",
+            &[b"\r\n\n\r\nGET /n HTTP/1.1\nHost: h\n\n\n", GET],
+            &["200 GET /n /n ", GOT, "open"],
+        ),
+        (
+            "dirty after blank lines",
+            &[POST, b"\r\n\r\nGET /n m HTTP/1.1\n\n"],
+            &[POSTED, "200 GET /n m /n%20m  (close)", "closed"],
+        ),
+        (
+            "asked to close",
+            &[b"GET /a HTTP/1.1\r\nConnection: close\r\n\r\n", GET],
+            &["200 GET /a /a  (close)", "closed"],
+        ),
+        (
+            "HTTP/1.0",
+            &[b"GET /a b HTTP/1.0\r\n\r\n"],
+            &["200 GET /a b /a%20b  (close)", "closed"],
+        ),
+    ];
+    for (name, input, expected) in cases {
+        check(&server, name, input, expected).await;
+    }
+}
+
+#[tokio::test]
+async fn bodies_are_never_read_as_request_lines() {
+    let server = Server::start(echo(), Limits::default()).await;
+    let trap: &[u8] = b"POST /p HTTP/1.1\r\nContent-Length: 34\r\n\r\n\
+        GET /x y HTTP/1.1\r\nHost: \"h\"\r\n\r\n\r\n";
     let trapped = "200 POST /p /p GET /x y HTTP/1.1\\r\\nHost: \\\"h\\\"\\r\\n\\r\\n\\r\\n";
     let chunked = "200 POST /c /c abcde (close)";
-
-    check(&server, "plain", &[get], &[got, "open"]).await;
-    check(&server, "dirty", &[DIRTY], &[DIRTY_ANSWER, "closed"]).await;
-    check(
-        &server,
-        "dirty after a body",
-        &[post, DIRTY],
-        &[posted, DIRTY_ANSWER, "closed"],
-    )
-    .await;
-    check(
-        &server,
-        "dirty as the third",
-        &[post, get, DIRTY],
-        &[posted, got, DIRTY_ANSWER, "closed"],
-    )
-    .await;
-    check(
-        &server,
-        "pipelined",
-        &[get, post, get, post, get],
-        &[got, posted, got, posted, got, "open"],
-    )
-    .await;
-    check(
-        &server,
-        "nothing after a dirty one",
-        &[DIRTY, get, post],
-        &[DIRTY_ANSWER, "closed"],
-    )
-    .await;
-    check(&server, "chunked", &[CHUNKED], &[chunked, "closed"]).await;
-    check(
-        &server,
-        "nothing after a chunked one",
-        &[get, CHUNKED, DIRTY],
-        &[got, chunked, "closed"],
-    )
-    .await;
-    check(
-        &server,
-        "chunked body like a request line",
-        &[
-            b"POST /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
-            b"12\r\nGET /x y HTTP/1.1\n\r\n0\r\n\r\n",
-        ],
-        &["200 POST /c /c GET /x y HTTP/1.1\\n (close)", "closed"],
-    )
-    .await;
-    check(
-        &server,
-        "body like a request",
-        &[trap, trap, get],
-        &[trapped, trapped, got, "open"],
-    )
-    .await;
-    check(
-        &server,
-        "dirty with a body",
-        &[
-            b"POST /d e HTTP/1.1\r\nContent-Length: 17\r\n\r\nGET / x HTTP/1.1\n",
-            get,
-        ],
-        &["200 POST /d e /d%20e GET / x HTTP/1.1\\n (close)", "closed"],
-    )
-    .await;
-    check(
-        &server,
-        "version inside the target",
-        &[b"GET /x HTTP/1.1 y HTTP/1.1\r\n\r\n"],
-        &["200 GET /x HTTP/1.1 y /x%20HTTP/1.1%20y  (close)", "closed"],
-    )
-    .await;
-    check(
-        &server,
-        "blank lines before, bare line feeds",
-        &[b"\r\n\n\r\nGET /n HTTP/1.1\nHost: h\n\n\n", get],
-        &["200 GET /n /n ", got, "open"],
-    )
-    .await;
-    check(
-        &server,
-        "dirty after blank lines",
-        &[post, b"\r\n\r\nGET /n m HTTP/1.1\n\n"],
-        &[posted, "200 GET /n m /n%20m  (close)", "closed"],
-    )
-    .await;
-    check(
-        &server,
-        "both framings",
-        &[
-            b"POST /c HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-            get,
-        ],
-        &["200 POST /c /c  (close)", "closed"],
-    )
-    .await;
-    check(
-        &server,
-        "asked to close",
-        &[b"GET /a HTTP/1.1\r\nConnection: close\r\n\r\n", get],
-        &["200 GET /a /a  (close)", "closed"],
-    )
-    .await;
-    check(
-        &server,
-        "HTTP/1.0",
-        &[b"GET /a b HTTP/1.0\r\n\r\n"],
-        &["200 GET /a b /a%20b  (close)", "closed"],
-    )
-    .await;
+    let cases: &[Case] = &[
+        (
+            "sized",
+            &[trap, trap, GET],
+            &[trapped, trapped, GOT, "open"],
+        ),
+        (
+            "dirty after it",
+            &[trap, DIRTY],
+            &[trapped, DIRTY_ANSWER, "closed"],
+        ),
+        ("chunked", &[CHUNKED], &[chunked, "closed"]),
+        (
+            "nothing after chunked",
+            &[GET, CHUNKED, DIRTY],
+            &[GOT, chunked, "closed"],
+        ),
+        (
+            "chunked, like a request line",
+            &[
+                b"POST /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
+                b"12\r\nGET /x y HTTP/1.1\n\r\n0\r\n\r\n",
+            ],
+            &["200 POST /c /c GET /x y HTTP/1.1\\n (close)", "closed"],
+        ),
+        (
+            "dirty head, body like a request line",
+            &[
+                b"POST /d e HTTP/1.1\r\nContent-Length: 17\r\n\r\nGET / x HTTP/1.1\n",
+                GET,
+            ],
+            &["200 POST /d e /d%20e GET / x HTTP/1.1\\n (close)", "closed"],
+        ),
+        (
+            "both framings",
+            &[
+                b"POST /c HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
+                b"0\r\n\r\n",
+                GET,
+            ],
+            &["200 POST /c /c  (close)", "closed"],
+        ),
+    ];
+    for (name, input, expected) in cases {
+        check(&server, name, input, expected).await;
+    }
 }
 
 #[tokio::test]
@@ -201,12 +198,12 @@ async fn what_hyper_refuses_stays_refused() {
 async fn long_targets() {
     let server = Server::start(echo(), Limits::default()).await;
     for (byte, count, status) in [
-        ("a", 60_000, &["200"][..]),
+        ("a", 60_000, "200"),
         ("a", 66_000, "431"),
         ("a", 3_000_000, "431"),
         (" ", 21_000, "200"),
-        (" ", 30_000, "431"),
-        (" ", 3_000_000, "431"),
+        (" ", 30_000, "414"),
+        (" ", 3_000_000, "400"),
     ] {
         let mut client = Client::connect(server.addr).await;
         let head = format!("GET /{} HTTP/1.1\r\n\r\n", byte.repeat(count));
@@ -214,19 +211,6 @@ async fn long_targets() {
         let answer = client.answer().await;
         assert_eq!(&answer[..3], status, "{count} times {byte:?}");
     }
-    let roomy = Limits {
-        head_max_bytes: 200_000,
-        ..Limits::default()
-    };
-    let server = Server::start(echo(), roomy).await;
-    let line = format!("GET /{} HTTP/1.1\r\n\r\n", " ".repeat(30_000));
-    check(
-        &server,
-        "over hyper's own limit",
-        &[line.as_bytes()],
-        &["414  (close)", "closed"],
-    )
-    .await;
 }
 
 #[tokio::test]
@@ -339,6 +323,8 @@ fn pieces() -> impl Strategy<Value = Vec<&'static [u8]>> {
         b"GET /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
         b"POST /p HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello",
         b"POST /p HTTP/1.1\r\n",
+        b"GET /a b HTTP/1.1\r\n\r\n",
+        b"POST /p q HTTP/1.1\r\n",
         b"Content-Length: 29\r\n",
         b"Content-Length: 0\r\n",
         b"content-length: +5\r\n",
@@ -364,37 +350,47 @@ fn pieces() -> impl Strategy<Value = Vec<&'static [u8]>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 400,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
-    /// For whatever is sent, what we answer is what hyper alone answers: to as many requests, or to
-    /// fewer, because we close after a chunked one. Only a line that we encoded, where hyper says
-    /// 400, differs, and it is the last.
+    /// For whatever is sent, what we answer is what hyper alone answers, to as many requests or to
+    /// fewer, because we close after a chunked one. Only a line that we encoded differs, where hyper
+    /// says 400; it is the last. (Hyper alone is given all at once: it overlooks what is wrong in a
+    /// head that comes in parts and never ends.)
     #[test]
     fn never_more_requests_than_hyper_alone_sees(pieces in pieces(), step in 1_usize..200) {
         let input = pieces.concat();
+        let dirty = |piece: &&[u8]| piece.starts_with(b"GET /a b") || piece.starts_with(b"POST /p q");
+        let dirty = pieces.iter().any(dirty);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let (ours, alone) = runtime.block_on(async {
-            (transcript(&input, step, true).await, transcript(&input, step, false).await)
-        });
-        let encoded = ours.contains('%');
+        let ours = runtime.block_on(transcript(&input, step, true));
+        let alone = runtime.block_on(transcript(&input, input.len(), false));
         let (ours, alone) = (answers(&ours), answers(&alone));
-        let (last, before) = ours.split_last().map_or(("", &ours[..]), |(last, before)| (last, before));
-        prop_assert!(ours.len() <= alone.len(), "{} {:?} {:?}", input.escape_ascii(), ours, alone);
-        prop_assert_eq!(before, &alone[..before.len()]);
-        if ours.len() < alone.len() {
-            prop_assert!(last.contains("connection: close"), "{}", last);
-        } else if !encoded && let Some(theirs) = alone.last() {
-            let plain = last.replace("connection: close\r\n", "");
-            prop_assert_eq!(plain, theirs.replace("connection: close\r\n", ""));
+        let context = format!("{} {ours:?} {alone:?}", input.escape_ascii());
+        prop_assert!(ours.len() <= alone.len(), "{}", context);
+        for (at, (our, their)) in ours.iter().zip(&alone).enumerate() {
+            let close = "connection: close\r\n";
+            let last = at + 1 == ours.len();
+            let same = our == their || last && our.replace(close, "") == their.replace(close, "");
+            prop_assert!(same || dirty && last && their.contains(" 400 "), "{}", context);
+        }
+        if let Some(unanswered) = alone.get(ours.len()) {
+            let closed = ours.last().is_some_and(|last| last.contains("connection: close"));
+            prop_assert!(closed || dirty && unanswered.contains(" 400 "), "{}", context);
         }
     }
 }
 
+/// Without `100 Continue`. An echoed request line is not followed by a space.
 fn answers(text: &str) -> Vec<&str> {
-    let mut starts: Vec<usize> = text.match_indices("HTTP/1.").map(|(at, _)| at).collect();
+    let starts = text.match_indices("HTTP/1.").map(|(at, _)| at);
+    let mut starts: Vec<usize> = starts
+        .filter(|at| text[at + 8..].starts_with(' '))
+        .collect();
     starts.push(text.len());
-    starts
-        .windows(2)
-        .map(|pair| &text[pair[0]..pair[1]])
-        .collect()
+    let answers = starts.windows(2).map(|pair| &text[pair[0]..pair[1]]);
+    answers.filter(|answer| !answer.contains(" 100 ")).collect()
 }

@@ -25,8 +25,8 @@ pub(super) async fn bounded<T>(what: &str, future: impl Future<Output = T>) -> T
         .unwrap_or_else(|_| panic!("{what}: not within {BOUND:?}"))
 }
 
-/// Answers `METHOD raw-target uri body`, unprintable bytes escaped; the uri twice where nothing told
-/// the raw target.
+/// Answers `METHOD raw-target uri body`, unprintable bytes escaped; the uri twice where nothing
+/// told the raw target.
 pub(super) fn echo() -> impl Filter<Extract = (impl Reply,), Error = Rejection> + Clone + Send + Sync
 {
     let query = warp::query::raw()
@@ -153,7 +153,8 @@ impl Client {
     }
 }
 
-/// Everything this thread logs while the guard lives, down to DEBUG (at TRACE warp itself logs paths).
+/// Everything this thread logs while the guard lives, down to DEBUG: at TRACE warp itself logs the
+/// segments of paths.
 #[derive(Clone, Default)]
 pub(super) struct Log(Arc<Mutex<Vec<u8>>>);
 

@@ -1,0 +1,359 @@
+//! The real binary on a directory of its own, gone when dropped.
+//!
+//! Never here: a service in the test's own process, or settings that a test did not ask for beyond
+//! small durations and free ports.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, OpenFlags};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::wait::wait_for;
+use super::weed::Weed;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_callvault");
+const READY_WITHIN: Duration = Duration::from_secs(20);
+/// DESIGN.md allows ten seconds; a test that cares looks at what `terminate` returns.
+const STOPPED_WITHIN: Duration = Duration::from_secs(30);
+
+/// The last part of every hook URL in tests.
+pub const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+/// Settings in the making.
+pub struct Setup {
+    pbxs: String,
+    store: Option<String>,
+    archive: BTreeMap<String, String>,
+    env: Vec<(String, String)>,
+}
+
+impl Setup {
+    pub fn new() -> Setup {
+        let archive = [
+            ("wait_for_late_events", r#""100ms""#),
+            ("retry", r#"["50ms", "100ms", "200ms"]"#),
+            ("recheck_doubtful", r#""200ms""#),
+            ("spool_reserve", r#""1MiB""#),
+        ];
+        Setup {
+            pbxs: String::new(),
+            store: None,
+            archive: archive
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into(),
+            env: Vec::new(),
+        }
+    }
+
+    /// What most tests want: one PBX called `hq`, in Prague.
+    pub fn hq(base_url: &str) -> Setup {
+        Setup::new().pbx("hq", "Europe/Prague", base_url, "")
+    }
+
+    /// `more`: further lines of its section.
+    pub fn pbx(mut self, name: &str, timezone: &str, base_url: &str, more: &str) -> Setup {
+        self.pbxs += &format!(
+            "[[pbx]]\nname = \"{name}\"\ntimezone = \"{timezone}\"\nhook_secret = \"{SECRET}\"\n\
+             base_url = \"{base_url}\"\n{more}\n"
+        );
+        self
+    }
+
+    /// A bucket that is there already. Without this the store is the directory `archive`.
+    pub fn bucket(mut self, weed: &Weed, bucket: &str) -> Setup {
+        self.store = Some(format!(
+            "kind = \"s3\"\nbucket = \"{bucket}\"\nendpoint = \"{}\"\npath_style = true\n\
+             access_key = \"{}\"\nsecret_key = \"{}\"\n",
+            weed.endpoint(),
+            weed.access_key(),
+            weed.secret_key(),
+        ));
+        self
+    }
+
+    /// The lines of `[store]`, as they are.
+    pub fn store(mut self, lines: &str) -> Setup {
+        self.store = Some(lines.to_owned());
+        self
+    }
+
+    /// A setting of `[archive]`; the value is TOML: `r#""5s""#`.
+    pub fn archive(mut self, key: &str, value: &str) -> Setup {
+        self.archive.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// A variable for the service's environment, at every start.
+    pub fn env(mut self, name: &str, value: &str) -> Setup {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Its directory and settings, nothing running.
+    pub fn prepare(self) -> Service {
+        let dir = tempfile::Builder::new().prefix("callvault-").tempdir();
+        let dir = dir.expect("a temporary directory");
+        let path = dir.path().display();
+        let directory = format!("kind = \"directory\"\npath = \"{path}/archive\"\n");
+        let archive = self
+            .archive
+            .iter()
+            .map(|(key, value)| format!("{key} = {value}\n"));
+        let settings = format!(
+            "data_dir = \"{path}/data\"\n[listen]\nhook = \"127.0.0.1:0\"\n\
+             admin = \"127.0.0.1:0\"\n{}[store]\n{}\n[archive]\n{}",
+            self.pbxs,
+            self.store.unwrap_or(directory),
+            archive.collect::<String>(),
+        );
+        let service = Service {
+            dir,
+            env: self.env,
+            running: None,
+        };
+        service.rewrite(&settings);
+        service
+    }
+
+    /// Ready when it returns.
+    pub fn start(self) -> Service {
+        let mut service = self.prepare();
+        service.restart();
+        service
+    }
+}
+
+pub struct Service {
+    dir: TempDir,
+    env: Vec<(String, String)>,
+    running: Option<Running>,
+}
+
+struct Running {
+    child: Child,
+    hook: SocketAddr,
+    admin: SocketAddr,
+}
+
+/// How a service ended that was asked to.
+#[derive(Debug)]
+pub struct Stopped {
+    pub status: ExitStatus,
+    pub took: Duration,
+}
+
+/// What a verb said.
+#[derive(Debug)]
+pub struct Output {
+    /// The exit code; -1 after a signal.
+    pub status: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Service {
+    pub fn hook(&self) -> SocketAddr {
+        self.running.as_ref().expect("a running service").hook
+    }
+
+    pub fn admin(&self) -> SocketAddr {
+        self.running.as_ref().expect("a running service").admin
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.running.as_ref().expect("a running service").child.id()
+    }
+
+    /// The directory with all that is the service's: `data`, `archive`, its settings and its log.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir().join("data")
+    }
+
+    pub fn config(&self) -> PathBuf {
+        self.dir().join("callvault.toml")
+    }
+
+    pub fn settings(&self) -> String {
+        fs::read_to_string(self.config()).expect("the settings")
+    }
+
+    /// Other settings, from the next start on.
+    pub fn rewrite(&self, settings: &str) {
+        fs::write(self.config(), settings).expect("write the settings");
+    }
+
+    /// A variable for the environment, from the next start on; none to take it away.
+    pub fn set_env(&mut self, name: &str, value: Option<&str>) {
+        self.env.retain(|(known, _)| known != name);
+        let set = value.map(|value| (name.to_owned(), value.to_owned()));
+        self.env.extend(set);
+    }
+
+    /// All that was said on stderr since the first start.
+    pub fn log(&self) -> String {
+        let log = fs::read(self.log_path()).unwrap_or_default();
+        String::from_utf8_lossy(&log).into_owned()
+    }
+
+    /// Starts on what is there; what still runs is killed first. Ready when it returns.
+    pub fn restart(&mut self) {
+        self.kill();
+        let listen = self.data_dir().join("listen.json");
+        // What an earlier start wrote would be taken for this one's.
+        let _ = fs::remove_file(&listen);
+        let mut child = self.spawn();
+        let deadline = Instant::now() + READY_WITHIN;
+        let (hook, admin) = loop {
+            if let Some(addresses) = addresses(&listen) {
+                break addresses;
+            }
+            let exited = child.try_wait().expect("ask for the service's exit");
+            if exited.is_some() || Instant::now() >= deadline {
+                let _ = child.kill();
+                let _ = child.wait();
+                // The log follows: dropping the service prints it.
+                panic!("not ready within {READY_WITHIN:?}; exit: {exited:?}");
+            }
+            thread::sleep(Duration::from_millis(5));
+        };
+        self.running = Some(Running { child, hook, admin });
+    }
+
+    /// SIGKILL; nothing if nothing runs.
+    pub fn kill(&mut self) {
+        if let Some(mut running) = self.running.take() {
+            let _ = running.child.kill();
+            running.child.wait().expect("reap the service");
+        }
+    }
+
+    /// SIGTERM.
+    pub fn terminate(&mut self) -> Stopped {
+        let child = &self.running.as_ref().expect("a running service").child;
+        let began = Instant::now();
+        // Not reaped yet, so the id is still its own.
+        kill_process(Pid::from_child(child), Signal::TERM).expect("send SIGTERM");
+        let status = self.wait_for_exit();
+        let took = began.elapsed();
+        Stopped { status, took }
+    }
+
+    /// For a service that is to end by itself.
+    pub fn wait_for_exit(&mut self) -> ExitStatus {
+        let child = &mut self.running.as_mut().expect("a running service").child;
+        let mut status = None;
+        wait_for("the service ends", STOPPED_WITHIN, || {
+            status = child.try_wait().expect("ask for the service's exit");
+            status.is_some()
+        });
+        self.running = None;
+        status.expect("waited for")
+    }
+
+    /// Runs a verb with the service's settings.
+    pub fn cli(&self, arguments: &[&str]) -> Output {
+        let mut command = self.command();
+        let output = command.args(arguments).output().expect("run callvault");
+        Output {
+            status: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).expect("stdout is UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("stderr is UTF-8"),
+        }
+    }
+
+    /// Runs a verb that is to succeed, and reads each line of what it says.
+    pub fn json(&self, arguments: &[&str]) -> Vec<Value> {
+        let output = self.cli(&[arguments, &["--json"]].concat());
+        assert_eq!(output.status, 0, "{arguments:?}: {}", output.stderr);
+        let line = |line| serde_json::from_str(line).expect("a line is a JSON object");
+        output.stdout.lines().map(line).collect()
+    }
+
+    /// As anybody may who has the right to the file.
+    pub fn index(&self) -> Connection {
+        let path = self.data_dir().join("index.sqlite");
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let index = Connection::open_with_flags(path, flags).expect("open the index");
+        let set = index.busy_timeout(Duration::from_secs(5));
+        set.expect("set a timeout");
+        index
+    }
+
+    /// A query's only value.
+    pub fn number(&self, sql: &str) -> i64 {
+        let row = self.index().query_row(sql, [], |row| row.get(0));
+        row.unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
+    /// Until all that was logged has been read, and calls and recordings are what it says.
+    pub fn wait_until_read(&self) {
+        // Progress is no public view; a delivery that is read has a kind, understood or not.
+        wait_for("every event is read", Duration::from_secs(20), || {
+            self.number("SELECT count(*) FROM events WHERE kind IS NULL") == 0
+        });
+    }
+
+    /// Until so many recordings are in the state.
+    pub fn wait_for_recordings(&self, state: &str, count: i64) {
+        let sql = format!("SELECT count(*) FROM recordings WHERE state = '{state}'");
+        let what = format!("{count} recordings are {state}");
+        wait_for(&what, Duration::from_secs(30), || {
+            self.number(&sql) == count
+        });
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(BINARY);
+        command.arg("--config").arg(self.config());
+        for inherited in ["CALLVAULT_CONFIG", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET"] {
+            command.env_remove(inherited);
+        }
+        command.env("NO_COLOR", "1").stdin(Stdio::null());
+        command
+    }
+
+    fn spawn(&self) -> Child {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log_path());
+        let mut command = self.command();
+        command.arg("serve").stdout(Stdio::null());
+        command.stderr(log.expect("the service's log"));
+        command.envs(self.env.iter().cloned());
+        command.spawn().expect("start callvault")
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.dir().join("log")
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.kill();
+        if thread::panicking() {
+            eprintln!("the service said:\n{}", self.log());
+        }
+    }
+}
+
+/// None until the file is there, whole.
+fn addresses(listen: &Path) -> Option<(SocketAddr, SocketAddr)> {
+    let text = fs::read(listen).ok()?;
+    let listen: Value = serde_json::from_slice(&text).expect("listen.json is JSON");
+    let address = |key: &str| listen[key].as_str()?.parse().ok();
+    Some((address("hook")?, address("admin")?))
+}
