@@ -20,10 +20,12 @@ use crate::correlate::{self, Correlator};
 use crate::http::hook::{Door, Hook, Refusals};
 use crate::http::listener::{Limits, Listener};
 use crate::http::{health, hook};
+use crate::model::chain::chain;
 use crate::objects::ObjectStore;
 use crate::pipeline::{Source, World};
 use crate::spool::Spool;
 use crate::store::{Store, recordings, transitions};
+use crate::upkeep::foretell::{Foreteller, Watched};
 use crate::worker::{self, Plan, Worker};
 use crate::{pbx, upkeep};
 
@@ -86,22 +88,21 @@ impl Service {
         let routes = health::routes(store.clone());
         tasks.spawn(admin_listener.serve(routes, limits, until(stopped.clone())));
         let correlator = correlator(settings, &store);
-        let (stop_reading, told) = (until(stopped.clone()), enqueued.clone());
-        tasks.spawn(async move {
-            tokio::select! {
-                () = correlator.run(&logged, &told) => {}
-                () = stop_reading => {}
-            }
-        });
+        let (heard, told) = (logged.clone(), enqueued.clone());
+        let reading = async move { correlator.run(&heard, &told).await };
+        tasks.spawn(unless(until(stopped.clone()), reading));
         let worker = Worker::new(world.clone(), plan(settings));
         let stop_working = until(stopped.clone());
         tasks.spawn(async move { worker.run(&enqueued, stop_working, DRAIN_JOBS).await });
+        let looking = look_out(foreteller(settings, &world), logged);
+        tasks.spawn(unless(until(stopped.clone()), looking));
         tasks.spawn(care(
             store.clone(),
             clock.clone(),
             refusals.clone(),
             until(stopped),
         ));
+        upkeep::beat(&store, &clock, true).await;
         tracing::info!(%hook, %admin, store = world.objects.describe(), "ready");
         Ok(Service {
             hook,
@@ -126,6 +127,7 @@ impl Service {
         let _ = self.stop.send(true);
         while self.tasks.join_next().await.is_some() {}
         upkeep::keep_refusals(&self.store, &self.clock, self.refusals.take()).await;
+        upkeep::beat(&self.store, &self.clock, false).await;
     }
 }
 
@@ -169,15 +171,62 @@ async fn recover(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Counts and heartbeats.
 async fn care(store: Store, clock: Clock, refusals: Arc<Refusals>, stop: impl Future<Output = ()>) {
     tokio::pin!(stop);
+    let mut beaten = clock.now();
     loop {
         tokio::select! {
-            () = tokio::time::sleep(upkeep::PERIOD) => {
-                upkeep::keep_refusals(&store, &clock, refusals.take()).await;
-            }
+            () = tokio::time::sleep(upkeep::PERIOD) => {}
             () = &mut stop => return,
         }
+        upkeep::keep_refusals(&store, &clock, refusals.take()).await;
+        if clock.now() >= beaten.plus(upkeep::BEAT) {
+            upkeep::beat(&store, &clock, false).await;
+            beaten = clock.now();
+        }
+    }
+}
+
+/// Looks for recordings that were never announced. Runs until dropped.
+async fn look_out(foreteller: Foreteller, logged: Arc<Notify>) {
+    loop {
+        tokio::time::sleep(upkeep::PERIOD).await;
+        match foreteller.look().await {
+            Ok(true) => logged.notify_one(),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(
+                    error = chain(&error),
+                    "overdue recordings were not looked for"
+                );
+            }
+        }
+    }
+}
+
+fn foreteller(settings: &Settings, world: &World) -> Foreteller {
+    let watched = settings.pbxs.iter().filter_map(|pbx| {
+        let watched = Watched {
+            vendor: pbx.vendor,
+            client: world.pbxs.get(&pbx.name)?.client.clone(),
+            not_recorded: pbx.not_recorded.clone(),
+        };
+        Some((pbx.name.clone(), watched))
+    });
+    Foreteller {
+        store: world.store.clone(),
+        clock: world.clock.clone(),
+        spool: world.spool.clone(),
+        pbxs: watched.collect(),
+    }
+}
+
+/// Work that may be dropped at any point.
+async fn unless(stop: impl Future<Output = ()>, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = work => {}
+        () = stop => {}
     }
 }
 

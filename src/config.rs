@@ -66,6 +66,8 @@ pub struct Pbx {
     /// Downloads at a time, at least 1.
     pub concurrency: usize,
     pub source_keeps: Duration,
+    /// Extensions without recordings by policy.
+    pub not_recorded: Vec<String>,
 }
 
 /// How to log in for recordings.

@@ -20,7 +20,7 @@ use crate::model::event::{Event, Kind, Logged, Reading};
 use crate::model::id::{CallId, EventSeq, PbxName, RecordingId};
 use crate::model::vendor::Vendor;
 use crate::store::recordings::{self, Announced};
-use crate::store::{Db, Error, Store, Tx, calls, log};
+use crate::store::{Db, Error, Store, Tx, calls, foretold, log};
 
 const BATCH: u32 = 500;
 /// How soon events are noticed that another process logged.
@@ -194,6 +194,14 @@ fn announced<'a>(
 ) -> impl Iterator<Item = Announced> + 'a {
     event.files.iter().map(move |file| {
         let named = file.of.as_ref();
+        let mismatch = named
+            .zip(event.leg.as_ref())
+            .is_some_and(|(of, leg)| of.leg != *leg);
+        let flags = [("id_mismatch", mismatch), ("unannounced", logged.foretold)];
+        let flags = flags
+            .into_iter()
+            .filter(|(_, is)| *is)
+            .map(|(flag, _)| flag);
         Announced {
             id: RecordingId {
                 pbx: logged.pbx.clone(),
@@ -211,9 +219,7 @@ fn announced<'a>(
                 .path
                 .clone()
                 .map_err(|refused| (refused.code(), refused.to_string())),
-            id_mismatch: named
-                .zip(event.leg.as_ref())
-                .is_some_and(|(of, leg)| of.leg != *leg),
+            flags: flags.collect(),
         }
     })
 }
@@ -245,6 +251,7 @@ fn keep(
     for call in &batch.calls {
         let row = calls::row(tx, &call.id)?;
         calls::save(tx, row, call)?;
+        foretold::expect(tx, row, call)?;
     }
     recordings::enqueue(tx, &batch.announced, due_after_ms)?;
     ownership::settle(tx, &batch.calls, &damaged_at, pbxs)?;

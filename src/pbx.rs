@@ -172,6 +172,11 @@ impl Client {
         Ok(Fetched { fresh, broke_off })
     }
 
+    /// Where a path of this PBX is asked for.
+    pub fn url(&self, path: &FetchPath) -> String {
+        format!("{}{}", self.base_url, path.as_str())
+    }
+
     async fn get(&self, path: &FetchPath) -> Result<Response, Error> {
         let request = self.http.get(format!("{}{}", self.base_url, path.as_str()));
         let request = request

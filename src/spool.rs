@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use crate::failpoint::{self, Point};
 use crate::model::digest::{Digest, Hasher};
 use crate::model::id::RecordingId;
+use crate::model::id3;
+use crate::model::mp3::{NotAudio, Walk, Walker};
 
 const PART: &str = "part";
 const READ_BYTES: usize = 128 * 1024;
@@ -180,7 +182,40 @@ fn remove(path: &Path) -> Result<(), Error> {
     }
 }
 
+/// What a walk over a body's frames found.
+pub struct Walked {
+    /// The bytes of the source's own leading tags; audio begins behind them.
+    pub source_tag_bytes: u64,
+    pub walk: Walk,
+}
+
 impl Spooled {
+    /// Walks the body to its last frame.
+    pub fn walk(&self) -> Result<Result<Walked, NotAudio>, Error> {
+        let source_tag_bytes = self.leading_tags()?;
+        let mut walker = Walker::new();
+        self.read(source_tag_bytes, |chunk| walker.push(chunk))?;
+        Ok(walker.finish().map(|walk| Walked {
+            source_tag_bytes,
+            walk,
+        }))
+    }
+
+    /// An existing tag is skipped by its size, checked against the file, never parsed.
+    fn leading_tags(&self) -> Result<u64, Error> {
+        let mut at = 0;
+        // A longer one could not be carried; a body of nothing but tags ends here too.
+        while at <= id3::SOURCE_TAG_MAX_BYTES as u64 {
+            let left = self.bytes - at;
+            let header = self.range(at, left.min(id3::HEADER_BYTES as u64) as usize)?;
+            match id3::tag_len_at(&header, left) {
+                Some(bytes) => at += bytes,
+                None => break,
+            }
+        }
+        Ok(at)
+    }
+
     /// Passes the bytes from an offset on, in order.
     pub fn read(&self, from: u64, each: impl FnMut(&[u8])) -> Result<(), Error> {
         read(&self.path, from, each)

@@ -6,6 +6,8 @@
 pub mod attempts;
 pub mod calls;
 pub mod custody;
+pub mod foretold;
+pub mod heartbeat;
 pub mod log;
 pub mod recordings;
 pub mod refusals;

@@ -85,6 +85,7 @@ fn pbx(section: &mut Section<'_, '_>, names: &mut Vec<PbxName>) -> Option<Pbx> {
     let login = login(section);
     let concurrency = section.count("concurrency", 1..=AT_A_TIME_MAX);
     let source_keeps = section.text("source_keeps", &Kind::DURATION);
+    let not_recorded = section.list("not_recorded", &Kind::EXTENSION);
     Some(Pbx {
         name: name?,
         vendor: vendor?,
@@ -97,6 +98,7 @@ fn pbx(section: &mut Section<'_, '_>, names: &mut Vec<PbxName>) -> Option<Pbx> {
         login: login?,
         concurrency: concurrency?,
         source_keeps: source_keeps?,
+        not_recorded: not_recorded?,
     })
 }
 

@@ -77,6 +77,10 @@ impl Kind<String> {
         let fits = |b: u8| b.is_ascii_alphanumeric() || b"-_.:/".contains(&b);
         ((1..=256).contains(&text.len()) && text.bytes().all(fits)).then(|| text.to_owned())
     });
+    pub const EXTENSION: Self = shown("an extension's number, such as \"117\"", |text| {
+        let number = (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        number.then(|| text.to_owned())
+    });
     pub const USER: Self = shown("a user without : and control characters", |text| {
         let fits = !text.contains(|c: char| c == ':' || c.is_control());
         fits.then(|| text.to_owned())

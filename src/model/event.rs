@@ -17,6 +17,8 @@ pub struct Logged {
     pub received: UtcMs,
     /// It came from the PBX as things happened, so its arrival says something about the time.
     pub live: bool,
+    /// Nobody sent it: the service found the file by itself.
+    pub foretold: bool,
     pub raw: Vec<u8>,
     /// Events of this delivery whose id was damaged, by their place in it, and the leg that was
     /// found for each.

@@ -116,26 +116,37 @@ pub fn encode(tags: &TagSet, source_tag: &[u8]) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-/// From the tag before a stored object back to the source's own, empty where it had none. None
-/// where it is not, to the byte, a tag as [`encode`] makes them.
-pub fn source_tag(object_tag: &[u8]) -> Option<&[u8]> {
-    let ours = tag_len_at(object_tag, object_tag.len() as u64)? == object_tag.len() as u64
+/// What a tag of ours says of its object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ours<'a> {
+    pub recording_id: &'a str,
+    /// The source's own tag, empty where it had none.
+    pub source_tag: &'a [u8],
+}
+
+/// Reads back the tag before a stored object. None where it is not, to the byte, a tag as
+/// [`encode`] makes them.
+pub fn ours(object_tag: &[u8]) -> Option<Ours<'_>> {
+    let whole = tag_len_at(object_tag, object_tag.len() as u64)? == object_tag.len() as u64
         && object_tag.starts_with(b"ID3\x04\x00\x00");
-    if !ours {
+    if !whole {
         return None;
     }
-    let (mut identified, mut carried) = (false, None);
+    let (mut recording_id, mut carried) = (None, None);
     let mut rest = &object_tag[HEADER_BYTES..];
     while !rest.is_empty() {
         let (id, content, behind) = split_frame(rest)?;
         match id {
-            b"UFID" => identified |= owned(content, OWNER).is_some(),
+            b"UFID" => recording_id = recording_id.or(owned(content, OWNER)),
             b"PRIV" => carried = carried.or(owned(content, SOURCE_TAG_OWNER)),
             _ => {}
         }
         rest = behind;
     }
-    identified.then(|| carried.unwrap_or_default())
+    Some(Ours {
+        recording_id: std::str::from_utf8(recording_id?).ok()?,
+        source_tag: carried.unwrap_or_default(),
+    })
 }
 
 /// A frame's id, its content and what follows it.

@@ -11,6 +11,7 @@ const TAG_MAX_BYTES: u64 = 2 * id3::SOURCE_TAG_MAX_BYTES as u64;
 pub struct Rebuilt {
     object_bytes: u64,
     state: State,
+    recording_id: Option<String>,
 }
 
 enum State {
@@ -25,6 +26,7 @@ impl Rebuilt {
         Rebuilt {
             object_bytes,
             state: State::Head(Vec::new()),
+            recording_id: None,
         }
     }
 
@@ -34,11 +36,17 @@ impl Rebuilt {
             State::NotOurs => {}
             State::Head(head) => {
                 head.extend_from_slice(chunk);
-                if let Some(next) = after_tag(head, self.object_bytes) {
+                if let Some((next, recording_id)) = after_tag(head, self.object_bytes) {
                     self.state = next;
+                    self.recording_id = recording_id;
                 }
             }
         }
+    }
+
+    /// Which recording the object says it is; none where its tag is not ours.
+    pub fn recording_id(&self) -> Option<&str> {
+        self.recording_id.as_deref()
     }
 
     /// The original's digest; none where the object does not begin with a tag of ours.
@@ -51,22 +59,22 @@ impl Rebuilt {
 }
 
 /// None while more bytes are needed.
-fn after_tag(head: &[u8], object_bytes: u64) -> Option<State> {
+fn after_tag(head: &[u8], object_bytes: u64) -> Option<(State, Option<String>)> {
     if head.len() < id3::HEADER_BYTES {
         return None;
     }
     let tag_bytes = id3::tag_len_at(head, object_bytes).filter(|bytes| *bytes <= TAG_MAX_BYTES);
     let Some(tag_bytes) = tag_bytes else {
-        return Some(State::NotOurs);
+        return Some((State::NotOurs, None));
     };
     let (tag, audio) = head.split_at_checked(tag_bytes as usize)?;
-    let Some(source_tag) = id3::source_tag(tag) else {
-        return Some(State::NotOurs);
+    let Some(ours) = id3::ours(tag) else {
+        return Some((State::NotOurs, None));
     };
     let mut hasher = Hasher::new();
-    hasher.update(source_tag);
+    hasher.update(ours.source_tag);
     hasher.update(audio);
-    Some(State::Audio(hasher))
+    Some((State::Audio(hasher), Some(ours.recording_id.to_owned())))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 
 pub mod threecx;
 
-use super::event::{Logged, Reading, words};
+use super::event::{FetchPath, Logged, Reading, words};
 use super::id::LegId;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,6 +26,13 @@ impl Vendor {
     pub fn leg_of(self, text: &str) -> Option<LegId> {
         match self {
             Vendor::ThreeCx => threecx::ids::leg(text).map(|(leg, _)| leg),
+        }
+    }
+
+    /// Where a leg's recording would lie if it was never announced.
+    pub fn foretold(self, leg: &LegId) -> FetchPath {
+        match self {
+            Vendor::ThreeCx => threecx::files::foretold(leg),
         }
     }
 }

@@ -7,10 +7,9 @@ use super::World;
 use super::download::{Body, Downloaded};
 use super::error::{StageError, blocking};
 use crate::model::doubt::{self, Kept};
-use crate::model::id3;
-use crate::model::mp3::{NotAudio, Walker};
+use crate::model::mp3::NotAudio;
 use crate::pbx::Fetched;
-use crate::spool::{self, Fresh, Spooled};
+use crate::spool::{Fresh, Spooled};
 use crate::store::recordings::{Claim, Original};
 use crate::store::{search, transitions};
 
@@ -148,30 +147,10 @@ fn index_error(source: crate::store::Error) -> StageError {
 
 async fn look(spooled: &Spooled, leg_s: Option<u32>) -> Result<Result<Look, NotAudio>, StageError> {
     let spooled = spooled.clone();
-    blocking(STAGE, move || {
-        let source_tag_bytes = leading_tags(&spooled)?;
-        let mut walker = Walker::new();
-        spooled.read(source_tag_bytes, |chunk| walker.push(chunk))?;
-        Ok(walker.finish().map(|walk| Look {
-            source_tag_bytes,
-            media_ms: walk.media_ms,
-            flags: doubt::flags(&walk, leg_s),
-        }))
-    })
-    .await
-}
-
-/// An existing tag is skipped by its size, checked against the file, never parsed.
-fn leading_tags(spooled: &Spooled) -> Result<u64, spool::Error> {
-    let mut at = 0;
-    // A longer one could not be carried; a body of nothing but tags ends here too.
-    while at <= id3::SOURCE_TAG_MAX_BYTES as u64 {
-        let left = spooled.bytes - at;
-        let header = spooled.range(at, left.min(id3::HEADER_BYTES as u64) as usize)?;
-        match id3::tag_len_at(&header, left) {
-            Some(bytes) => at += bytes,
-            None => break,
-        }
-    }
-    Ok(at)
+    let walked = blocking(STAGE, move || spooled.walk()).await?;
+    Ok(walked.map(|walked| Look {
+        source_tag_bytes: walked.source_tag_bytes,
+        media_ms: walked.walk.media_ms,
+        flags: doubt::flags(&walked.walk, leg_s),
+    }))
 }

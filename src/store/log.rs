@@ -26,6 +26,9 @@ pub struct Delivery {
     pub raw: Vec<u8>,
 }
 
+/// The method of a delivery that nobody sent: the service found a file that was not announced.
+pub const FORETOLD: &str = "FORETOLD";
+
 /// How a vendor is found for a PBX's name; a PBX that the settings no longer name has none.
 pub type VendorOf<'a> = &'a dyn Fn(&PbxName) -> Option<Vendor>;
 
@@ -69,7 +72,7 @@ pub fn move_correlated(tx: &mut Tx, from: EventSeq, to: EventSeq) -> Result<bool
     Ok(moved == 1)
 }
 
-const LOGGED: &str = "SELECT d.seq, d.pbx, d.received_ms, d.live, d.raw FROM delivery d";
+const LOGGED: &str = "SELECT d.seq, d.pbx, d.received_ms, d.live, d.raw, d.method FROM delivery d";
 
 /// The next deliveries that nobody has read yet, oldest first. A delivery of a PBX without vendor
 /// is passed over by `None`: its row stays, and it stays visible as not understood.
@@ -155,6 +158,7 @@ fn logged(row: &Row, vendor: VendorOf) -> rusqlite::Result<Option<Logged>> {
         received: UtcMs(row.get(2)?),
         live: row.get(3)?,
         raw: row.get(4)?,
+        foretold: row.get::<_, String>(5)? == FORETOLD,
         attached: Vec::new(),
     }))
 }

@@ -28,8 +28,8 @@ pub struct Announced {
     pub source_url: String,
     /// What to ask the PBX for, or the code and reason why it is never asked.
     pub path: Result<FetchPath, (&'static str, String)>,
-    /// The event named another leg than the file.
-    pub id_mismatch: bool,
+    /// `id_mismatch`: the event named another leg than the file. `unannounced`: nobody announced it.
+    pub flags: Vec<&'static str>,
 }
 
 /// A recording taken to be worked on, under a lease.
@@ -93,7 +93,7 @@ pub fn enqueue(tx: &mut Tx, announced: &[Announced], due_after_ms: i64) -> Resul
         if insert(tx, one, due_after_ms)? {
             let entry = Entry::of_service(one.at, "announced", &one.id);
             custody::append(tx, &entry.detail(one.source_url.clone()))?;
-        } else if one.id_mismatch {
+        } else if one.flags.contains(&"id_mismatch") {
             let sql = r#"UPDATE recording SET announced_flags = '["id_mismatch"]'
                 WHERE pbx = ?1 AND recording = ?2"#;
             let key = params![one.id.pbx.as_str(), one.id.recording.as_str()];
@@ -120,11 +120,7 @@ fn insert(tx: &mut Tx, one: &Announced, due_after_ms: i64) -> Result<bool, Error
         one.at.0,
         one.source_url,
         one.path.as_ref().ok().map(FetchPath::as_str),
-        if one.id_mismatch {
-            r#"["id_mismatch"]"#
-        } else {
-            "[]"
-        },
+        serde_json::json!(one.flags).to_string(),
         if refused.is_some() {
             "failed"
         } else {

@@ -5,6 +5,10 @@ use proptest::prelude::*;
 
 use super::*;
 
+fn source_tag(object_tag: &[u8]) -> Option<&[u8]> {
+    ours(object_tag).map(|ours| ours.source_tag)
+}
+
 fn tag(major: u8, flags: u8, size: [u8; 4]) -> Vec<u8> {
     [&[b'I', b'D', b'3', major, 0, flags], &size[..]].concat()
 }

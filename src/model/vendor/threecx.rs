@@ -4,7 +4,7 @@
 //! reads it. A new dialect is one function and one row. Never here: what an event does to a call.
 
 mod fields;
-mod files;
+pub mod files;
 mod form;
 pub mod ids;
 mod json;

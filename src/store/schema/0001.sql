@@ -203,6 +203,26 @@ CREATE TABLE refusal (
     PRIMARY KEY (reason, peer)
 ) STRICT, WITHOUT ROWID;
 
+-- Legs that have ended and have no recording: looked for where it would lie.
+CREATE TABLE foretold (
+    call_id INTEGER NOT NULL REFERENCES call (id),
+    leg     INTEGER NOT NULL,
+    due_ms  INTEGER,              -- NULL: never again
+    tries   INTEGER NOT NULL,
+    PRIMARY KEY (call_id, leg)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX foretold_due ON foretold (due_ms) WHERE due_ms IS NOT NULL;
+
+-- The service was alive then; and when it was not.
+CREATE TABLE heartbeat (
+    only    INTEGER PRIMARY KEY CHECK (only = 1),
+    beat_ms INTEGER NOT NULL
+) STRICT;
+CREATE TABLE gap (
+    from_ms INTEGER NOT NULL,
+    to_ms   INTEGER NOT NULL
+) STRICT;
+
 -- The public views.
 
 CREATE VIEW recordings AS
@@ -311,3 +331,9 @@ SELECT seq,
        lower(hex(previous_sha256)) AS previous_sha256,
        lower(hex(sha256)) AS sha256
   FROM custody_entry;
+
+CREATE VIEW gaps AS
+SELECT strftime('%Y-%m-%dT%H:%M:%fZ', from_ms / 1000.0, 'unixepoch') AS started_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', to_ms / 1000.0, 'unixepoch') AS ended_at,
+       (to_ms - from_ms) / 1000.0 AS duration_s
+  FROM gap;

@@ -6,7 +6,7 @@
 
 use crate::model::digest::Digest;
 use crate::model::event::{FetchPath, File, FileLeg, RefusedUrl};
-use crate::model::id::RecordingName;
+use crate::model::id::{LegId, RecordingName};
 
 use super::ids;
 
@@ -41,6 +41,11 @@ pub fn file(url: &str) -> File {
         of,
         path: segment.map(|name| FetchPath::checked(format!("{RECORDING_PATH}{name}"))),
     }
+}
+
+/// Where a leg's first recording would lie, announced or not.
+pub fn foretold(leg: &LegId) -> FetchPath {
+    FetchPath::checked(format!("{RECORDING_PATH}{leg}-1.mp3"))
 }
 
 /// A recording whose file name is no id is named by its URL.

@@ -1,0 +1,137 @@
+//! Legs that should have a recording and have none yet: when to look for it, and how often it was
+//! looked for.
+
+use std::time::Duration;
+
+use rusqlite::params;
+
+use super::{Db, Error, Tx, all, execute, parsed};
+use crate::model::call::Call;
+use crate::model::id::{CallId, LegId, PbxName};
+use crate::model::time::UtcMs;
+
+/// After the end event, and then after each try that found nothing: three tries within a day.
+const PAUSES: [Duration; 3] = [
+    Duration::from_secs(10 * 60),
+    Duration::from_secs(2 * 60 * 60),
+    Duration::from_secs(20 * 60 * 60),
+];
+
+/// A leg whose recording is to be looked for now.
+#[derive(Debug, Clone)]
+pub struct Due {
+    pub call_id: i64,
+    pub call: CallId,
+    pub leg: u32,
+    /// None where only a later leg tells of this one.
+    pub extension: Option<String>,
+    pub tries: u32,
+}
+
+impl Due {
+    pub fn leg_id(&self) -> LegId {
+        LegId {
+            call: self.call.call.clone(),
+            leg: self.leg,
+        }
+    }
+}
+
+/// Expects a recording of every leg of a call that has ended: those that were answered, and those
+/// that a later one implies. What has its recording is expected no longer.
+pub fn expect(tx: &mut Tx, call_id: i64, call: &Call) -> Result<(), Error> {
+    let Some(ended) = call.legs.iter().filter_map(|leg| leg.ended).max() else {
+        return Ok(());
+    };
+    let last = call.legs.iter().map(|leg| leg.leg).max().unwrap_or(0);
+    for number in 1..=last.min(LEGS_MAX) {
+        let recorded = call
+            .leg(number)
+            .is_some_and(|leg| !leg.recordings.is_empty());
+        if recorded {
+            let sql = "DELETE FROM foretold WHERE call_id = ?1 AND leg = ?2";
+            execute(
+                tx,
+                "expect a recording no longer",
+                sql,
+                params![call_id, number],
+            )?;
+        } else {
+            // A later end event puts it off, unless it was looked for already.
+            let sql = "INSERT INTO foretold (call_id, leg, due_ms, tries) VALUES (?1, ?2, ?3, 0) \
+                ON CONFLICT DO UPDATE SET due_ms = max(due_ms, excluded.due_ms) WHERE tries = 0";
+            let due = ended.plus(PAUSES[0]).0;
+            execute(tx, "expect a recording", sql, params![call_id, number, due])?;
+        }
+    }
+    Ok(())
+}
+
+/// A call of more legs than this is no call of people; an id may claim any number.
+const LEGS_MAX: u32 = 100;
+
+pub fn due(db: &Db, now: UtcMs, most: u32) -> Result<Vec<Due>, Error> {
+    let sql = "SELECT f.call_id, c.pbx, c.call, f.leg, l.extension, f.tries \
+        FROM foretold f JOIN call c ON c.id = f.call_id \
+        LEFT JOIN leg l ON l.call_id = f.call_id AND l.leg = f.leg \
+        WHERE f.due_ms <= ?1 ORDER BY f.due_ms LIMIT ?2";
+    all(
+        db,
+        "see which recordings are overdue",
+        sql,
+        params![now.0, most],
+        |row| {
+            let pbx: PbxName = parsed(row.get(1)?)?;
+            Ok(Due {
+                call_id: row.get(0)?,
+                call: CallId {
+                    pbx,
+                    call: parsed(row.get(2)?)?,
+                },
+                leg: row.get(3)?,
+                extension: row.get(4)?,
+                tries: row.get(5)?,
+            })
+        },
+    )
+}
+
+/// Nothing was there: looked for again later, or never again.
+pub fn missed(tx: &mut Tx, due: &Due, now: UtcMs) -> Result<(), Error> {
+    let tries = due.tries + 1;
+    let next = PAUSES.get(tries as usize).map(|pause| now.plus(*pause).0);
+    let sql = "UPDATE foretold SET tries = ?3, due_ms = ?4 WHERE call_id = ?1 AND leg = ?2";
+    execute(
+        tx,
+        "note that a recording is not there",
+        sql,
+        params![due.call_id, due.leg, tries, next],
+    )?;
+    Ok(())
+}
+
+/// The PBX did not answer: that was no try.
+pub fn put_off(tx: &mut Tx, due: &Due, now: UtcMs) -> Result<(), Error> {
+    let sql = "UPDATE foretold SET due_ms = ?3 WHERE call_id = ?1 AND leg = ?2";
+    let next = now.plus(PAUSES[0]).0;
+    execute(
+        tx,
+        "put off looking for a recording",
+        sql,
+        params![due.call_id, due.leg, next],
+    )?;
+    Ok(())
+}
+
+/// It was found, or is not looked for by policy: never again.
+pub fn settled(tx: &mut Tx, due: &Due) -> Result<(), Error> {
+    let sql = "UPDATE foretold SET due_ms = NULL, tries = max(tries, 1) \
+        WHERE call_id = ?1 AND leg = ?2";
+    execute(
+        tx,
+        "look for a recording no longer",
+        sql,
+        params![due.call_id, due.leg],
+    )?;
+    Ok(())
+}

@@ -1,0 +1,139 @@
+//! Announcements that never came: a lost request is a lost event, but the URL of a recording can
+//! be foretold from its leg. A file that is there is logged as if it had been announced, and goes
+//! the way of all others.
+
+use std::collections::BTreeMap;
+
+use crate::clock::Clock;
+use crate::model::chain::chain;
+use crate::model::id::{PbxName, RecordingId};
+use crate::model::vendor::Vendor;
+use crate::pbx::{Client, Error};
+use crate::spool::{self, Spool};
+use crate::store::foretold::{self, Due};
+use crate::store::log::{self, Delivery, FORETOLD};
+use crate::store::{self, Store};
+
+const AT_A_TIME: u32 = 50;
+
+/// A PBX whose recordings may be looked for.
+pub struct Watched {
+    pub vendor: Vendor,
+    pub client: Client,
+    /// Extensions that are not recorded by policy.
+    pub not_recorded: Vec<String>,
+}
+
+pub struct Foreteller {
+    pub store: Store,
+    pub clock: Clock,
+    pub spool: Spool,
+    pub pbxs: BTreeMap<PbxName, Watched>,
+}
+
+/// What looking for a recording came to.
+enum Sight {
+    There,
+    NotThere,
+    /// Nothing was learnt: the PBX was away, or our disk was full.
+    Unknown,
+}
+
+impl Foreteller {
+    /// Looks for what is overdue; returns whether something was found and logged.
+    pub async fn look(&self) -> Result<bool, store::Error> {
+        let now = self.clock.now();
+        let due = self
+            .store
+            .read(move |db| foretold::due(db, now, AT_A_TIME))
+            .await?;
+        let mut found = false;
+        for due in due {
+            found |= self.look_for(due).await?;
+        }
+        Ok(found)
+    }
+
+    async fn look_for(&self, due: Due) -> Result<bool, store::Error> {
+        let watched = self.pbxs.get(&due.call.pbx);
+        let by_policy = |watched: &&Watched| {
+            let extension = due.extension.as_ref();
+            !extension.is_some_and(|extension| watched.not_recorded.contains(extension))
+        };
+        let Some(watched) = watched.filter(by_policy) else {
+            return self
+                .store
+                .write(move |tx| foretold::settled(tx, &due))
+                .await
+                .map(|()| false);
+        };
+        let sight = self.sight(watched, &due).await;
+        let now = self.clock.now();
+        match sight {
+            Sight::There => {
+                let delivery = self.announcement(watched, &due);
+                let logged = self.store.write(move |tx| {
+                    log::append(tx, &delivery)?;
+                    foretold::settled(tx, &due)
+                });
+                logged.await.map(|()| true)
+            }
+            Sight::NotThere => self
+                .store
+                .write(move |tx| foretold::missed(tx, &due, now))
+                .await
+                .map(|()| false),
+            Sight::Unknown => self
+                .store
+                .write(move |tx| foretold::put_off(tx, &due, now))
+                .await
+                .map(|()| false),
+        }
+    }
+
+    fn announcement(&self, watched: &Watched, due: &Due) -> Delivery {
+        let path = watched.vendor.foretold(&due.leg_id());
+        Delivery {
+            pbx: due.call.pbx.clone(),
+            received: self.clock.now(),
+            live: false,
+            method: FORETOLD.to_owned(),
+            content_type: None,
+            target: None,
+            peer: None,
+            raw: watched.client.url(&path).into_bytes(),
+        }
+    }
+
+    /// Only audio counts: a PBX may answer anything with a page.
+    async fn sight(&self, watched: &Watched, due: &Due) -> Sight {
+        let leg = due.leg_id();
+        let Ok(recording) = format!("{leg}-1").parse() else {
+            return Sight::NotThere;
+        };
+        let id = RecordingId {
+            pbx: due.call.pbx.clone(),
+            recording,
+        };
+        let path = watched.vendor.foretold(&leg);
+        let fetched = match watched.client.fetch(&path, &id, &self.spool).await {
+            Ok(fetched) => fetched,
+            Err(
+                Error::NotThere { .. }
+                | Error::Redirect { .. }
+                | Error::Failed { .. }
+                | Error::Status { .. },
+            ) => return Sight::NotThere,
+            Err(error) => {
+                tracing::debug!(recording = %id, error = chain(&error), "could not be looked for");
+                return Sight::Unknown;
+            }
+        };
+        let walked = tokio::task::spawn_blocking(move || fetched.fresh.body().walk()).await;
+        match walked.unwrap_or(Err(spool::Error::Interrupted)) {
+            Ok(Ok(_)) => Sight::There,
+            Ok(Err(_)) => Sight::NotThere,
+            Err(_) => Sight::Unknown,
+        }
+    }
+}
