@@ -3,6 +3,7 @@
 //! Never here: how an answer is shown, or a write to what is archived.
 
 pub mod fetch;
+pub mod status;
 pub mod verify;
 
 use serde::Serialize;

@@ -3,12 +3,17 @@
 //! Data goes to stdout, talk and progress to stderr. Never here: what a verb does beyond arguments
 //! and output; `catalog` and `app` know that.
 
+mod check;
 mod demo;
 mod fetch;
+mod ingest;
+mod jobs;
 mod output;
 mod search;
 mod serve;
 mod show;
+mod status;
+mod verify;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -47,12 +52,22 @@ enum Verb {
     Serve,
     /// Show it all on loopback with a simulated PBX and a directory as store
     Demo(demo::Arguments),
+    /// Say all that is wrong with the settings, and on request whether PBX and store answer
+    Check(check::Arguments),
+    /// Log a file of events, for backfill and replay, without the service or beside it
+    Ingest(ingest::Arguments),
     /// List recordings, newest first; or calls
     Search(search::Arguments),
     /// Show a call or a recording with all that is known of it
     Show(show::Arguments),
     /// Take recordings out of the archive, checked
     Fetch(fetch::Arguments),
+    /// Read recordings back from the store and prove that they are what was archived
+    Verify(verify::Arguments),
+    /// List what is pending or failed, and why; make it due again
+    Jobs(jobs::Arguments),
+    /// Say how the archive stands, and whether a person must act
+    Status(status::Arguments),
 }
 
 /// How a run ended.
@@ -147,6 +162,11 @@ impl Verb {
             Verb::Search(arguments) => search::run(arguments, &reader(&settings(config)?)?),
             Verb::Show(arguments) => show::run(arguments, &reader(&settings(config)?)?),
             Verb::Fetch(arguments) => fetch::run(arguments, &settings(config)?).await,
+            Verb::Check(arguments) => check::run(arguments, &settings(config)?).await,
+            Verb::Ingest(arguments) => ingest::run(arguments, &settings(config)?).await,
+            Verb::Verify(arguments) => verify::run(arguments, &settings(config)?).await,
+            Verb::Jobs(arguments) => jobs::run(arguments, &settings(config)?).await,
+            Verb::Status(arguments) => status::run(arguments, &settings(config)?),
         }
     }
 }

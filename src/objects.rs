@@ -4,6 +4,7 @@
 //! object. What a store says about itself (checksums, versions) is passed on, not believed.
 
 mod body;
+mod canary;
 mod dir;
 mod error;
 mod s3;
@@ -15,6 +16,7 @@ use crate::model::digest::Digest;
 use crate::model::key::ObjectKey;
 
 pub use body::{Body, FileRange};
+pub use canary::Canary;
 pub use error::{Answer, At, Error, Operation};
 
 #[derive(Debug, Clone)]
@@ -93,8 +95,8 @@ impl ObjectStore {
     pub async fn sweep(&self) -> Result<usize, Error> {
         match self {
             ObjectStore::Directory(directory) => directory.sweep().await,
-            // A single PUT cut short leaves nothing in a bucket.
-            ObjectStore::S3(_) => Ok(0),
+            // A single PUT cut short leaves nothing in a bucket; a canary may be left.
+            ObjectStore::S3(bucket) => bucket.sweep().await,
         }
     }
 

@@ -177,23 +177,34 @@ impl Client {
         format!("{}{}", self.base_url, path.as_str())
     }
 
+    /// The status a path is answered with, with our login or as a stranger.
+    pub async fn ask(&self, path: &FetchPath, with_login: bool) -> Result<u16, Error> {
+        let login = self.login.as_ref().filter(|_| with_login);
+        let answer = self.send(path, login).await?;
+        Ok(answer.status().as_u16())
+    }
+
     async fn get(&self, path: &FetchPath) -> Result<Response, Error> {
+        answered(self.send(path, self.login.as_ref()).await?)
+    }
+
+    async fn send(
+        &self,
+        path: &FetchPath,
+        login: Option<&config::Login>,
+    ) -> Result<Response, Error> {
         let request = self.http.get(format!("{}{}", self.base_url, path.as_str()));
         let request = request
             .header(ACCEPT_ENCODING, "identity")
             .header(HOST, &self.host);
-        let request = match &self.login {
+        let request = match login {
             Some(config::Login::Basic { user, password }) => {
                 request.basic_auth(user, Some(password.expose_secret()))
             }
             Some(config::Login::Bearer(token)) => request.bearer_auth(token.expose_secret()),
             None => request,
         };
-        let response = request
-            .send()
-            .await
-            .map_err(|error| self.no_answer(error))?;
-        answered(response)
+        request.send().await.map_err(|error| self.no_answer(error))
     }
 
     fn no_answer(&self, error: reqwest::Error) -> Error {

@@ -10,6 +10,7 @@ mod download;
 mod error;
 mod index;
 mod tag;
+pub mod table;
 mod upload;
 mod verify;
 

@@ -93,11 +93,16 @@ impl Spool {
             .join(format!("{}.{}.mp3", id.pbx, id.recording))
     }
 
+    /// What is free where a directory lies.
+    pub fn free_bytes(directory: &Path) -> Result<u64, Error> {
+        let stat = rustix::fs::statvfs(directory)
+            .map_err(|errno| file_error("ask for room at", directory)(errno.into()))?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
     /// Refuses while less than the reserve is free: events must still find room to be logged.
     pub fn check_room(&self) -> Result<(), Error> {
-        let stat = rustix::fs::statvfs(&self.directory)
-            .map_err(|errno| file_error("ask for room at", &self.directory)(errno.into()))?;
-        let free_bytes = stat.f_bavail.saturating_mul(stat.f_frsize);
+        let free_bytes = Spool::free_bytes(&self.directory)?;
         if free_bytes < self.reserve_bytes {
             return Err(Error::NoRoom {
                 path: self.directory.clone(),

@@ -8,10 +8,12 @@ pub mod calls;
 pub mod custody;
 pub mod foretold;
 pub mod heartbeat;
+pub mod jobs;
 pub mod log;
 pub mod recordings;
 pub mod refusals;
 pub mod search;
+pub mod status;
 pub mod transitions;
 
 mod open;

@@ -163,7 +163,7 @@ impl Worker {
         };
         let failure = Failure {
             stage: error.stage(),
-            code: error.code(),
+            code: error.code().row().code,
             error: chain(&error),
         };
         let settled = match error.disposition() {

@@ -2,12 +2,17 @@
 //!
 //! Never here: a byte handed on whose object turned out to be another, without saying so.
 
+use std::fmt;
+
 use crate::model::digest::{Digest, Hasher};
 use crate::model::id::RecordingId;
 use crate::model::key::ObjectKey;
 use crate::model::rebuilt::Rebuilt;
 use crate::objects::{self, ObjectStore};
 use crate::store::search::RecordingRow;
+
+/// A call's events are at most a megabyte each, and few; what is larger is no manifest.
+const MANIFEST_MAX_BYTES: usize = 64 * 1024 * 1024;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
@@ -27,12 +32,17 @@ pub enum ReadError {
     },
     #[error("{id} is gone from the store: nothing lies at {key}")]
     Gone { id: RecordingId, key: ObjectKey },
-    #[error("{id} is not what was archived: expected SHA-256 {expected}, read {found}")]
+    #[error("{id} is {damage}: expected SHA-256 {expected}, read {found}")]
     Damaged {
         id: RecordingId,
+        damage: Box<Damage>,
         expected: Digest,
         found: Digest,
     },
+    #[error("the manifest of {id} is gone from the store: nothing lies at {key}")]
+    ManifestGone { id: RecordingId, key: ObjectKey },
+    #[error("the manifest of {id} is not its own: it does not name SHA-256 {expected}")]
+    ManifestDamaged { id: RecordingId, expected: Digest },
     #[error("the original of {id} cannot be rebuilt from what was archived")]
     Original { id: RecordingId },
 }
@@ -45,7 +55,64 @@ impl ReadError {
             ReadError::Index { .. }
             | ReadError::Gone { .. }
             | ReadError::Damaged { .. }
+            | ReadError::ManifestGone { .. }
+            | ReadError::ManifestDamaged { .. }
             | ReadError::Original { .. } => true,
+        }
+    }
+}
+
+/// How an object differs from what was archived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Damage {
+    Cut {
+        bytes: u64,
+        expected_bytes: u64,
+    },
+    Grown {
+        bytes: u64,
+        expected_bytes: u64,
+    },
+    /// Another recording lies at its key.
+    Swapped {
+        with: String,
+    },
+    /// The same length, other bytes.
+    Flipped,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Damage::Cut {
+                bytes,
+                expected_bytes,
+            } => write!(f, "cut to {bytes} of {expected_bytes} bytes"),
+            Damage::Grown {
+                bytes,
+                expected_bytes,
+            } => write!(f, "grown to {bytes} from {expected_bytes} bytes"),
+            Damage::Swapped { with } => write!(f, "swapped with {with:?}"),
+            Damage::Flipped => f.write_str("changed in place"),
+        }
+    }
+}
+
+impl Damage {
+    fn of(id: &RecordingId, says: Option<&str>, bytes: u64, expected_bytes: u64) -> Damage {
+        match says {
+            Some(with) if with != id.to_string() => Damage::Swapped {
+                with: with.chars().take(128).collect(),
+            },
+            _ if bytes < expected_bytes => Damage::Cut {
+                bytes,
+                expected_bytes,
+            },
+            _ if bytes > expected_bytes => Damage::Grown {
+                bytes,
+                expected_bytes,
+            },
+            _ => Damage::Flipped,
         }
     }
 }
@@ -55,6 +122,8 @@ impl ReadError {
 pub struct Sound {
     pub bytes: u64,
     pub sha256: Digest,
+    /// Of the original that was rebuilt from it; none where its tag is not ours.
+    pub original: Option<Digest>,
 }
 
 /// Reads a recording's object, passing its bytes as they come. Only a return of `Ok` means that
@@ -78,8 +147,10 @@ pub async fn read(
         });
     };
     let mut hasher = Hasher::new();
+    let mut rebuilt = Rebuilt::new(object.bytes());
     while let Some(chunk) = object.chunk().await.map_err(failed)? {
         hasher.update(&chunk);
+        rebuilt.update(&chunk);
         each(&chunk);
     }
     let found = hasher.finish();
@@ -87,27 +158,70 @@ pub async fn read(
         true => Ok(Sound {
             bytes: object.bytes(),
             sha256: found,
+            original: rebuilt.finish(),
         }),
-        false => Err(ReadError::Damaged {
-            id: id.clone(),
-            expected,
-            found,
-        }),
+        false => {
+            let says = rebuilt.recording_id();
+            let expected_bytes = row.bytes.unwrap_or_default();
+            Err(ReadError::Damaged {
+                id: id.clone(),
+                damage: Box::new(Damage::of(id, says, object.bytes(), expected_bytes)),
+                expected,
+                found,
+            })
+        }
     }
 }
 
-/// Reads a recording back and rebuilds its original.
+/// Reads a recording back, rebuilds its original, and looks for its manifest.
 pub async fn verify(store: &ObjectStore, row: &RecordingRow) -> Result<Sound, ReadError> {
-    let mut rebuilt = Rebuilt::new(row.bytes.unwrap_or_default());
-    let sound = read(store, row, |chunk| rebuilt.update(chunk)).await?;
+    let sound = read(store, row, |_| {}).await?;
     let original = row
         .original_sha256
         .as_deref()
         .and_then(|hex| hex.parse().ok());
-    match original.is_some() && rebuilt.finish() == original {
-        true => Ok(sound),
-        false => Err(ReadError::Original {
+    if original.is_none() || sound.original != original {
+        return Err(ReadError::Original {
             id: row.recording.clone(),
+        });
+    }
+    check_manifest(store, row, sound.sha256).await?;
+    Ok(sound)
+}
+
+async fn check_manifest(
+    store: &ObjectStore,
+    row: &RecordingRow,
+    expected: Digest,
+) -> Result<(), ReadError> {
+    let id = &row.recording;
+    let (key, _) = archived(row)?;
+    let key = key.manifest();
+    let failed = |source| ReadError::Store {
+        id: id.clone(),
+        source: Box::new(source),
+    };
+    let manifest = store.get(&key).await.map_err(failed)?;
+    let mut manifest = manifest.ok_or_else(|| ReadError::ManifestGone {
+        id: id.clone(),
+        key,
+    })?;
+    let mut bytes = Vec::new();
+    while let Some(chunk) = manifest.chunk().await.map_err(failed)? {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() > MANIFEST_MAX_BYTES {
+            break;
+        }
+    }
+    let json: Option<serde_json::Value> = serde_json::from_slice(&bytes).ok();
+    let named = json
+        .as_ref()
+        .and_then(|json| json["object_sha256"].as_str());
+    match named == Some(expected.to_string().as_str()) {
+        true => Ok(()),
+        false => Err(ReadError::ManifestDamaged {
+            id: id.clone(),
+            expected,
         }),
     }
 }

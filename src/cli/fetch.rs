@@ -63,10 +63,10 @@ pub async fn run(arguments: Arguments, settings: &Settings) -> anyhow::Result<Ex
     Ok(tally.exit())
 }
 
-/// Each recording once, in the order they were named.
-fn chosen(arguments: &Arguments, reader: &Reader) -> anyhow::Result<Vec<RecordingRow>> {
+/// The recordings that ids name, a call's all.
+pub fn named(ids: &[String], reader: &Reader, verb: &str) -> anyhow::Result<Vec<RecordingRow>> {
     let mut rows: Vec<RecordingRow> = Vec::new();
-    for id in &arguments.ids {
+    for id in ids {
         match catalog::find(reader, id)? {
             Found::Recording(id) => {
                 rows.extend(catalog::recording(reader, &id)?.map(|detail| detail.row));
@@ -80,9 +80,15 @@ fn chosen(arguments: &Arguments, reader: &Reader) -> anyhow::Result<Vec<Recordin
                 },
             )?),
             Found::Nothing => return Err(show::nothing(id)),
-            Found::Ambiguous(ids) => return Err(show::ambiguous(id, &ids, "fetch")),
+            Found::Ambiguous(ids) => return Err(show::ambiguous(id, &ids, verb)),
         }
     }
+    Ok(rows)
+}
+
+/// Each recording once, in the order they were named.
+fn chosen(arguments: &Arguments, reader: &Reader) -> anyhow::Result<Vec<RecordingRow>> {
+    let mut rows = named(&arguments.ids, reader, "fetch")?;
     if arguments.filters.any() {
         let mut filter = arguments.filters.filter(None)?;
         filter.state = filter.state.or(Some(State::Archived));

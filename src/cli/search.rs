@@ -68,9 +68,29 @@ pub struct Arguments {
     /// At most so many
     #[arg(long, value_name = "N")]
     limit: Option<u32>,
+    /// Comma-separated values with a head line
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
     /// One object a line
     #[arg(long)]
     json: bool,
+}
+
+impl Arguments {
+    fn form(&self) -> Form {
+        match (self.csv, self.json) {
+            (true, _) => Form::Csv,
+            (_, true) => Form::Json,
+            _ => Form::Table,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Table,
+    Csv,
+    Json,
 }
 
 impl Filters {
@@ -121,21 +141,23 @@ pub fn run(arguments: Arguments, reader: &Reader) -> anyhow::Result<Exit> {
     let found = match arguments.calls {
         true => {
             let calls = catalog::calls(reader, &filter)?;
-            print_calls(&calls, arguments.json)?;
+            print_calls(&calls, arguments.form())?;
             calls.len()
         }
         false => {
             let rows = catalog::recordings(reader, &filter)?;
-            print_recordings(&rows, arguments.json)?;
+            print_recordings(&rows, arguments.form())?;
             rows.len()
         }
     };
     Ok(if found == 0 { Exit::Failed } else { Exit::Done })
 }
 
-fn print_recordings(rows: &[RecordingRow], json: bool) -> anyhow::Result<()> {
-    if json {
-        return rows.iter().try_for_each(output::json);
+fn print_recordings(rows: &[RecordingRow], form: Form) -> anyhow::Result<()> {
+    match form {
+        Form::Json => return rows.iter().try_for_each(output::json),
+        Form::Csv => return output::csv(rows),
+        Form::Table => {}
     }
     if rows.is_empty() {
         eprintln!("no recording fits");
@@ -175,9 +197,11 @@ fn print_recordings(rows: &[RecordingRow], json: bool) -> anyhow::Result<()> {
     output::table(&head, &rows.iter().map(cells).collect::<Vec<_>>())
 }
 
-fn print_calls(calls: &[Call], json: bool) -> anyhow::Result<()> {
-    if json {
-        return calls.iter().try_for_each(output::json);
+fn print_calls(calls: &[Call], form: Form) -> anyhow::Result<()> {
+    match form {
+        Form::Json => return calls.iter().try_for_each(output::json),
+        Form::Csv => return output::csv(calls),
+        Form::Table => {}
     }
     if calls.is_empty() {
         eprintln!("no call fits");

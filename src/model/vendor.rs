@@ -35,4 +35,11 @@ impl Vendor {
             Vendor::ThreeCx => threecx::files::foretold(leg),
         }
     }
+
+    /// A path on which there never is a recording, to ask whether the PBX answers at all.
+    pub fn nothing(self) -> FetchPath {
+        match self {
+            Vendor::ThreeCx => threecx::files::nothing(),
+        }
+    }
 }

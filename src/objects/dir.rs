@@ -21,7 +21,7 @@ use crate::model::digest::{Digest, Hasher};
 use crate::model::key::ObjectKey;
 
 /// Unfinished writes lie in the root, where a sweep finds them without walking the archive.
-const PART_PREFIX: &str = ".callvault-";
+const PART_PREFIX: &str = super::canary::PREFIX;
 const PART_SUFFIX: &str = ".part";
 const FILE_MODE: u32 = 0o640;
 const DIRECTORY_MODE: u32 = 0o750;
@@ -75,6 +75,15 @@ impl Directory {
         let root = self.root.clone();
         blocking(move || remove_parts(&root).map_err(|source| Error::Sweep { path: root, source }))
             .await
+    }
+
+    /// A canary lies in the root, as temporaries do.
+    pub(super) async fn remove_canary(&self, key: &ObjectKey) -> Result<(), Error> {
+        let (path, at) = (
+            self.root.join(key.as_str()),
+            At::new(Operation::Remove, key),
+        );
+        blocking(move || fs::remove_file(path).map_err(|source| Error::disk(at, source))).await
     }
 
     pub(super) fn describe(&self) -> String {

@@ -15,6 +15,8 @@ pub enum Operation {
     Put,
     Head,
     Get,
+    Remove,
+    List,
 }
 
 /// What was attempted, and on which object.
@@ -39,6 +41,8 @@ impl fmt::Display for At {
             Operation::Put => "storing",
             Operation::Head => "asking for",
             Operation::Get => "reading",
+            Operation::Remove => "removing",
+            Operation::List => "listing objects like",
         };
         write!(f, "{doing} {}", self.key)
     }
@@ -83,6 +87,9 @@ pub enum Error {
     Permission { at: At, source: io::Error },
     #[error("{at}: the store's directory failed")]
     Disk { at: At, source: io::Error },
+    /// What was written a moment ago reads otherwise.
+    #[error("{key}: the store gives back something else than was stored")]
+    OtherContent { key: ObjectKey },
     /// The object ended before its length, or stopped coming.
     #[error("{at}: cut off after {read_bytes} of {bytes} bytes")]
     Cut {
@@ -94,25 +101,26 @@ pub enum Error {
 }
 
 impl Error {
-    /// Stable: the index, status and metrics show it.
-    pub fn code(&self) -> &'static str {
+    /// What was attempted, where it was an operation on an object.
+    pub fn operation(&self) -> Option<Operation> {
         match self {
-            Error::OpenDirectory { .. } => "store_open",
-            Error::Sweep { .. } => "store_sweep",
-            Error::Unreachable { .. } => "store_unreachable",
-            Error::Unsent { .. } => "store_unsent",
-            Error::Refused { .. } => "store_refused",
-            Error::ClockSkew { .. } => "store_clock_skew",
-            Error::NoBucket { .. } => "store_no_bucket",
-            Error::Busy { .. } => "store_busy",
-            Error::BadDigest { .. } => "store_bad_digest",
-            Error::Server { .. } => "store_server",
-            Error::Unexpected { .. } => "store_unexpected",
-            Error::Local { .. } => "spool_unreadable",
-            Error::Full { .. } => "store_full",
-            Error::Permission { .. } => "store_permission",
-            Error::Disk { .. } => "store_disk",
-            Error::Cut { .. } => "store_cut",
+            Error::Unreachable { at, .. }
+            | Error::Unsent { at, .. }
+            | Error::Refused { at, .. }
+            | Error::ClockSkew { at, .. }
+            | Error::NoBucket { at, .. }
+            | Error::Busy { at, .. }
+            | Error::BadDigest { at, .. }
+            | Error::Server { at, .. }
+            | Error::Unexpected { at, .. }
+            | Error::Full { at, .. }
+            | Error::Permission { at, .. }
+            | Error::Disk { at, .. }
+            | Error::Cut { at, .. } => Some(at.operation),
+            Error::OpenDirectory { .. }
+            | Error::Sweep { .. }
+            | Error::Local { .. }
+            | Error::OtherContent { .. } => None,
         }
     }
 
@@ -187,32 +195,37 @@ impl fmt::Display for Answer {
 mod tests {
     use super::*;
 
+    fn variant(error: &Error) -> String {
+        let debug = format!("{error:?}");
+        debug.split(' ').next().unwrap_or_default().to_owned()
+    }
+
     #[test]
     fn answers_are_told_apart() {
         let cases = [
-            (403, Some("RequestTimeTooSkewed"), "store_clock_skew"),
-            (404, Some("NoSuchBucket"), "store_no_bucket"),
-            (400, Some("BadDigest"), "store_bad_digest"),
-            (400, Some("XAmzContentSHA256Mismatch"), "store_bad_digest"),
-            (403, Some("QuotaExceeded"), "store_full"),
-            (507, Some("XMinioStorageFull"), "store_full"),
-            (503, Some("SlowDown"), "store_busy"),
-            (503, None, "store_busy"),
-            (429, None, "store_busy"),
-            (409, Some("ConditionalRequestConflict"), "store_busy"),
-            (400, Some("RequestTimeout"), "store_busy"),
-            (401, None, "store_refused"),
-            (403, Some("AccessDenied"), "store_refused"),
-            (403, Some("InvalidAccessKeyId"), "store_refused"),
-            (403, Some("SignatureDoesNotMatch"), "store_refused"),
-            (400, Some("ExpiredToken"), "store_refused"),
-            (500, Some("InternalError"), "store_server"),
-            (502, None, "store_server"),
-            (504, None, "store_server"),
-            (501, Some("NotImplemented"), "store_unexpected"),
-            (301, Some("PermanentRedirect"), "store_unexpected"),
-            (404, None, "store_unexpected"),
-            (200, None, "store_unexpected"),
+            (403, Some("RequestTimeTooSkewed"), "ClockSkew"),
+            (404, Some("NoSuchBucket"), "NoBucket"),
+            (400, Some("BadDigest"), "BadDigest"),
+            (400, Some("XAmzContentSHA256Mismatch"), "BadDigest"),
+            (403, Some("QuotaExceeded"), "Full"),
+            (507, Some("XMinioStorageFull"), "Full"),
+            (503, Some("SlowDown"), "Busy"),
+            (503, None, "Busy"),
+            (429, None, "Busy"),
+            (409, Some("ConditionalRequestConflict"), "Busy"),
+            (400, Some("RequestTimeout"), "Busy"),
+            (401, None, "Refused"),
+            (403, Some("AccessDenied"), "Refused"),
+            (403, Some("InvalidAccessKeyId"), "Refused"),
+            (403, Some("SignatureDoesNotMatch"), "Refused"),
+            (400, Some("ExpiredToken"), "Refused"),
+            (500, Some("InternalError"), "Server"),
+            (502, None, "Server"),
+            (504, None, "Server"),
+            (501, Some("NotImplemented"), "Unexpected"),
+            (301, Some("PermanentRedirect"), "Unexpected"),
+            (404, None, "Unexpected"),
+            (200, None, "Unexpected"),
         ];
         for (status, code, expected) in cases {
             let key = "hq/a.mp3".parse().unwrap();
@@ -223,7 +236,7 @@ mod tests {
                 request_id: None,
             };
             let error = Error::answered(At::new(Operation::Put, &key), answer);
-            assert_eq!(error.code(), expected, "{status} {code:?}");
+            assert_eq!(variant(&error), expected, "{status} {code:?}");
         }
     }
 
@@ -231,17 +244,17 @@ mod tests {
     fn failures_of_the_file_system_are_told_apart() {
         use rustix::io::Errno;
         let cases = [
-            (Errno::NOSPC, "store_full"),
-            (Errno::DQUOT, "store_full"),
-            (Errno::ROFS, "store_permission"),
-            (Errno::ACCESS, "store_permission"),
-            (Errno::PERM, "store_permission"),
-            (Errno::IO, "store_disk"),
+            (Errno::NOSPC, "Full"),
+            (Errno::DQUOT, "Full"),
+            (Errno::ROFS, "Permission"),
+            (Errno::ACCESS, "Permission"),
+            (Errno::PERM, "Permission"),
+            (Errno::IO, "Disk"),
         ];
         for (errno, expected) in cases {
             let key = "hq/a.mp3".parse().unwrap();
             let error = Error::disk(At::new(Operation::Put, &key), errno.into());
-            assert_eq!(error.code(), expected, "{errno:?}");
+            assert_eq!(variant(&error), expected, "{errno:?}");
         }
     }
 }

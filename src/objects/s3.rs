@@ -171,6 +171,54 @@ impl Bucket {
         }
     }
 
+    pub(super) async fn remove_canary(
+        &self,
+        key: &ObjectKey,
+        version_id: Option<&str>,
+    ) -> Result<(), Error> {
+        let at = At::new(Operation::Remove, key);
+        let removed = self
+            .client
+            .delete_object()
+            .bucket(&self.name)
+            .key(self.key(key))
+            .set_version_id(version_id.map(str::to_owned))
+            .send()
+            .await;
+        removed
+            .map(|_| ())
+            .map_err(|error| failure(at, error).into())
+    }
+
+    /// Removes canaries that were left, where that is allowed. A canary has the one name only, so
+    /// a plain delete hides what versions keep of it.
+    pub(super) async fn sweep(&self) -> Result<usize, Error> {
+        let prefix = format!("{}{}canary-", self.prefix, super::canary::PREFIX);
+        let pattern: ObjectKey = format!("{}canary-", super::canary::PREFIX)
+            .parse()
+            .expect("a fixed name is a key");
+        let listed = self
+            .client
+            .list_objects_v2()
+            .bucket(&self.name)
+            .prefix(prefix)
+            .send()
+            .await
+            .map_err(|error| Error::from(failure(At::new(Operation::List, &pattern), error)))?;
+        let names = listed.contents.unwrap_or_default();
+        let names = names.into_iter().filter_map(|object| object.key);
+        let mut removed = 0;
+        for name in names {
+            let key = name
+                .strip_prefix(&self.prefix)
+                .and_then(|key| key.parse().ok());
+            let Some(key) = key else { continue };
+            self.remove_canary(&key, None).await?;
+            removed += 1;
+        }
+        Ok(removed)
+    }
+
     pub(super) fn describe(&self) -> String {
         format!("s3://{}/{}", self.name, self.prefix)
             .trim_end_matches('/')

@@ -1,7 +1,8 @@
-//! Why a stage failed, and the one table that says what each failure means.
+//! Why a stage failed. What each failure means stands in the table.
 
 use std::time::Duration;
 
+use super::table::Code;
 use crate::model::id::PbxName;
 use crate::model::key::ObjectKey;
 use crate::model::mp3::NotAudio;
@@ -60,71 +61,34 @@ pub enum Disposition {
 }
 
 impl StageError {
-    /// The table. Exhaustive on purpose: a new failure does not build until its row is here.
+    /// What it means for the recording: the table's word, but for a pause that the PBX asked for.
     pub fn disposition(&self) -> Disposition {
-        use Disposition::{Interrupted, Later, Permanent, Recheck, Retry};
         match self {
-            StageError::NoPbx(_) => Later(None),
-            StageError::Download(error) => match error {
-                pbx::Error::Unreachable { .. } | pbx::Error::Tls { .. } => Later(None),
-                pbx::Error::Login { .. } => Later(None),
-                pbx::Error::Later { after, .. } => Later(*after),
-                pbx::Error::Spool(_) => Later(None),
-                pbx::Error::NotThere { .. }
-                | pbx::Error::Redirect { .. }
-                | pbx::Error::Failed { .. }
-                | pbx::Error::Status { .. }
-                | pbx::Error::Short { .. }
-                | pbx::Error::Slow { .. }
-                | pbx::Error::Large => Retry,
-            },
-            StageError::SourceChanged => Retry,
-            StageError::NotAudio(NotAudio::Empty | NotAudio::NoFrames { .. }) => Retry,
-            StageError::Doubtful { .. } => Recheck,
-            StageError::Tag(_) => Permanent,
-            StageError::Spool { .. } => Later(None),
-            StageError::Store(_) | StageError::NotProved { .. } => Later(None),
-            StageError::Conflict { .. } => Permanent,
-            StageError::Index {
-                source: store::Error::LeaseLost(_),
-                ..
-            } => Interrupted,
-            StageError::Index { .. } => Later(None),
-            StageError::Interrupted { .. } => Interrupted,
+            StageError::Download(pbx::Error::Later { after, .. }) => Disposition::Later(*after),
+            _ => self.code().row().disposition,
         }
     }
 
-    /// Stable words: the index, `jobs` and metrics show them.
-    pub fn code(&self) -> &'static str {
+    /// Its row in the table. Exhaustive on purpose: a new failure does not build until it is here.
+    pub fn code(&self) -> Code {
         match self {
-            StageError::NoPbx(_) => "pbx_not_configured",
-            StageError::Download(error) => match error {
-                pbx::Error::Unreachable { .. } => "pbx_unreachable",
-                pbx::Error::Tls { .. } => "pbx_tls",
-                pbx::Error::Login { .. } => "pbx_login",
-                pbx::Error::Later { .. } => "pbx_busy",
-                pbx::Error::NotThere { .. } => "not_there",
-                pbx::Error::Redirect { .. } => "redirect",
-                pbx::Error::Failed { .. } => "pbx_failed",
-                pbx::Error::Status { .. } => "pbx_status",
-                pbx::Error::Short { .. } => "body_short",
-                pbx::Error::Slow { .. } => "body_slow",
-                pbx::Error::Large => "body_large",
-                pbx::Error::Spool(error) if error.is_full() => "spool_full",
-                pbx::Error::Spool(_) => "spool",
-            },
-            StageError::SourceChanged => "source_changed",
-            StageError::NotAudio(NotAudio::Empty) => "body_empty",
-            StageError::NotAudio(NotAudio::NoFrames { .. }) => "not_audio",
-            StageError::Doubtful { .. } => "doubtful",
-            StageError::Tag(_) => "tag",
-            StageError::Spool { source, .. } if source.is_full() => "spool_full",
-            StageError::Spool { .. } => "spool",
-            StageError::Store(error) => error.code(),
-            StageError::NotProved { .. } => "not_proved",
-            StageError::Conflict { .. } => "conflict",
-            StageError::Index { .. } => "index",
-            StageError::Interrupted { .. } => "interrupted",
+            StageError::NoPbx(_) => Code::PbxNotConfigured,
+            StageError::Download(error) => of_pbx(error),
+            StageError::SourceChanged => Code::SourceChanged,
+            StageError::NotAudio(NotAudio::Empty) => Code::BodyEmpty,
+            StageError::NotAudio(NotAudio::NoFrames { .. }) => Code::NotAudio,
+            StageError::Doubtful { .. } => Code::Doubtful,
+            StageError::Tag(_) => Code::Tag,
+            StageError::Spool { source, .. } => of_spool(source),
+            StageError::Store(error) => of_store(error),
+            StageError::NotProved { .. } => Code::NotProved,
+            StageError::Conflict { .. } => Code::Conflict,
+            StageError::Index {
+                source: store::Error::LeaseLost(_),
+                ..
+            } => Code::LeaseLost,
+            StageError::Index { .. } => Code::Index,
+            StageError::Interrupted { .. } => Code::Interrupted,
         }
     }
 
@@ -143,6 +107,51 @@ impl StageError {
             | StageError::Index { stage, .. }
             | StageError::Interrupted { stage } => stage,
         }
+    }
+}
+
+fn of_pbx(error: &pbx::Error) -> Code {
+    match error {
+        pbx::Error::Unreachable { .. } => Code::PbxUnreachable,
+        pbx::Error::Tls { .. } => Code::PbxTls,
+        pbx::Error::Login { .. } => Code::PbxLogin,
+        pbx::Error::Later { .. } => Code::PbxBusy,
+        pbx::Error::NotThere { .. } => Code::NotThere,
+        pbx::Error::Redirect { .. } => Code::Redirect,
+        pbx::Error::Failed { .. } => Code::PbxFailed,
+        pbx::Error::Status { .. } => Code::PbxStatus,
+        pbx::Error::Short { .. } => Code::BodyShort,
+        pbx::Error::Slow { .. } => Code::BodySlow,
+        pbx::Error::Large => Code::BodyLarge,
+        pbx::Error::Spool(error) => of_spool(error),
+    }
+}
+
+fn of_spool(error: &spool::Error) -> Code {
+    match error.is_full() {
+        true => Code::SpoolFull,
+        false => Code::Spool,
+    }
+}
+
+fn of_store(error: &objects::Error) -> Code {
+    use objects::Error;
+    match error {
+        Error::OpenDirectory { .. } | Error::Sweep { .. } | Error::Disk { .. } => Code::StoreDisk,
+        Error::Unreachable { .. } => Code::StoreUnreachable,
+        Error::Unsent { .. } => Code::StoreUnsent,
+        Error::Refused { .. } => Code::StoreRefused,
+        Error::ClockSkew { .. } => Code::StoreClockSkew,
+        Error::NoBucket { .. } => Code::StoreNoBucket,
+        Error::Busy { .. } => Code::StoreBusy,
+        Error::BadDigest { .. } => Code::StoreBadDigest,
+        Error::Server { .. } => Code::StoreServer,
+        Error::Unexpected { .. } => Code::StoreUnexpected,
+        Error::Local { .. } => Code::Spool,
+        Error::Full { .. } => Code::StoreFull,
+        Error::Permission { .. } => Code::StorePermission,
+        Error::OtherContent { .. } => Code::StoreOtherContent,
+        Error::Cut { .. } => Code::StoreCut,
     }
 }
 

@@ -113,14 +113,8 @@ async fn prove(
 }
 
 async fn read_digest(objects: &ObjectStore, key: &ObjectKey) -> Result<Digest, StageError> {
-    let missing = || StageError::NotProved { key: key.clone() };
-    let object = objects.get(key).await.map_err(StageError::Store)?;
-    let mut object = object.ok_or_else(missing)?;
-    let mut hasher = Hasher::new();
-    while let Some(chunk) = object.chunk().await.map_err(StageError::Store)? {
-        hasher.update(&chunk);
-    }
-    Ok(hasher.finish())
+    let digest = objects.digest(key).await.map_err(StageError::Store)?;
+    digest.ok_or_else(|| StageError::NotProved { key: key.clone() })
 }
 
 /// An object that an earlier life of this archive stored under another tag: if the original that

@@ -51,6 +51,23 @@ pub fn append(tx: &mut Tx, delivery: &Delivery) -> Result<EventSeq, Error> {
     Ok(EventSeq(tx.last_insert_rowid()))
 }
 
+/// Logs deliveries of which fewer copies are in the log than is said beside each; returns how many
+/// were missing.
+pub fn append_missing(tx: &mut Tx, deliveries: &[(Delivery, u64)]) -> Result<u64, Error> {
+    let sql = "SELECT count(*) FROM delivery WHERE digest64 = ?1 AND pbx = ?2 AND raw = ?3";
+    let mut logged = 0;
+    for (delivery, copies) in deliveries {
+        let digest = Digest::of(&delivery.raw).prefix64();
+        let key = params![digest, delivery.pbx.as_str(), delivery.raw];
+        let there: Option<i64> = first(tx, "count equal deliveries", sql, key, |row| row.get(0))?;
+        if (there.unwrap_or(0) as u64) < *copies {
+            append(tx, delivery)?;
+            logged += 1;
+        }
+    }
+    Ok(logged)
+}
+
 /// The sequence number up to which the log has been read.
 pub fn correlated(db: &Db) -> Result<EventSeq, Error> {
     let sql = "SELECT correlated FROM progress";

@@ -15,6 +15,12 @@ use crate::support::weed::Weed;
 
 const AUDIO: &str = "audio/mpeg";
 
+/// The name of an error's variant.
+fn variant(error: &Error) -> String {
+    let debug = format!("{error:?}");
+    debug.split(' ').next().unwrap_or_default().to_owned()
+}
+
 fn key(text: &str) -> ObjectKey {
     text.parse().unwrap()
 }

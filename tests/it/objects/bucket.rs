@@ -11,7 +11,7 @@ use callvault::config::{S3Settings, Sse};
 use callvault::model::digest::Digest;
 use callvault::objects::{Body, Error, FileRange};
 
-use super::{AUDIO, key, put, s3, settings, settings_of, whole};
+use super::{AUDIO, key, put, s3, settings, settings_of, variant, whole};
 use crate::support::weed::Weed;
 
 /// In base64, as its header carries it.
@@ -38,19 +38,19 @@ async fn what_a_bucket_refuses_is_told_apart() {
     drop(free);
 
     let all_fail = [
-        (with_secret("wrong"), "store_refused"),
-        (settings(weed.endpoint(), "unknown", "x"), "store_refused"),
-        (elsewhere, "store_no_bucket"),
-        (settings(nowhere, "any", "any"), "store_unreachable"),
+        (with_secret("wrong"), "Refused"),
+        (settings(weed.endpoint(), "unknown", "x"), "Refused"),
+        (elsewhere, "NoBucket"),
+        (settings(nowhere, "any", "any"), "Unreachable"),
     ];
     for (settings, expected) in all_fail {
         let (store, key) = (s3(settings).await, key("hq/a.mp3"));
         let error = store.put_new(whole(&key, b"a call")).await.unwrap_err();
-        assert_eq!(error.code(), expected, "{error:?}");
+        assert_eq!(variant(&error), expected, "{error:?}");
         let error = store.head(&key).await.unwrap_err();
-        assert_eq!(error.code(), expected, "{error:?}");
+        assert_eq!(variant(&error), expected, "{error:?}");
         let error = store.get(&key).await.unwrap_err();
-        assert_eq!(error.code(), expected, "{error:?}");
+        assert_eq!(variant(&error), expected, "{error:?}");
     }
 
     let (store, key) = (s3(read_only).await, key("hq/a.mp3"));
@@ -199,25 +199,25 @@ async fn an_object_cut_short_is_no_object() {
 #[tokio::test]
 async fn only_a_store_can_say_that_an_object_is_absent() {
     let cases = [
-        ("404 Not Found", "store_no_bucket", "store_unexpected"),
-        ("403 Forbidden", "store_refused", "store_refused"),
-        ("500 Oops", "store_server", "store_server"),
-        ("503 Slow Down", "store_busy", "store_busy"),
-        ("302 Found", "store_unexpected", "store_unexpected"),
+        ("404 Not Found", "NoBucket", "Unexpected"),
+        ("403 Forbidden", "Refused", "Refused"),
+        ("500 Oops", "Server", "Server"),
+        ("503 Slow Down", "Busy", "Busy"),
+        ("302 Found", "Unexpected", "Unexpected"),
     ];
     for (status, of_head, of_get) in cases {
         let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
         let (endpoint, _) = always(answer.leak());
         let store = s3(settings(endpoint, "any", "any")).await;
         let error = store.head(&key("hq/a.mp3")).await.unwrap_err();
-        assert_eq!(error.code(), of_head, "{status}: {error:?}");
+        assert_eq!(variant(&error), of_head, "{status}: {error:?}");
         let error = store.get(&key("hq/a.mp3")).await.unwrap_err();
-        assert_eq!(error.code(), of_get, "{status}: {error:?}");
+        assert_eq!(variant(&error), of_get, "{status}: {error:?}");
     }
     let (endpoint, _) = always("not HTTP at all\r\n\r\n");
     let store = s3(settings(endpoint, "any", "any")).await;
     let error = store.head(&key("hq/a.mp3")).await.unwrap_err();
-    assert_eq!(error.code(), "store_unreachable", "{error:?}");
+    assert_eq!(variant(&error), "Unreachable", "{error:?}");
 }
 
 /// Runs itself again with proxies in its environment, where nothing listens.

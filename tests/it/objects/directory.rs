@@ -4,7 +4,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use callvault::objects::Stored;
 
-use super::{directory, key, read, whole};
+use super::{directory, key, read, variant, whole};
 
 #[tokio::test]
 async fn nothing_leads_out_of_the_directory() {
@@ -17,11 +17,11 @@ async fn nothing_leads_out_of_the_directory() {
 
     for inner in ["hq/secret.mp3", "a.mp3"] {
         let error = store.get(&key(inner)).await.unwrap_err();
-        assert_eq!(error.code(), "store_disk", "{error:?}");
+        assert_eq!(variant(&error), "Disk", "{error:?}");
     }
     let (planted, taken) = (key("hq/planted.mp3"), key("a.mp3"));
     let error = store.put_new(whole(&planted, b"x")).await.unwrap_err();
-    assert_eq!(error.code(), "store_disk", "{error:?}");
+    assert_eq!(variant(&error), "Disk", "{error:?}");
     let stored = store.put_new(whole(&taken, b"x")).await.unwrap();
     assert_eq!(stored, Stored::AlreadyThere);
     assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 1);
@@ -35,7 +35,7 @@ async fn a_directory_that_is_gone_is_not_an_empty_one() {
     let store = directory(&dir.path().join("archive")).await;
     std::fs::rename(dir.path().join("archive"), dir.path().join("moved")).unwrap();
     let error = store.head(&key("hq/a.mp3")).await.unwrap_err();
-    assert_eq!(error.code(), "store_disk", "{error:?}");
+    assert_eq!(variant(&error), "Disk", "{error:?}");
 }
 
 #[tokio::test]

@@ -48,6 +48,11 @@ pub fn foretold(leg: &LegId) -> FetchPath {
     FetchPath::checked(format!("{RECORDING_PATH}{leg}-1.mp3"))
 }
 
+/// A name that no recording has.
+pub fn nothing() -> FetchPath {
+    FetchPath::checked(format!("{RECORDING_PATH}callvault-check.mp3"))
+}
+
 /// A recording whose file name is no id is named by its URL.
 fn unnamed(url: &str) -> RecordingName {
     let digest = Digest::of(url.as_bytes()).to_string();

@@ -1,0 +1,155 @@
+//! `callvault check`: the settings, and on request whether PBX and store answer to them.
+
+use std::io::Read;
+
+use clap::Args;
+
+use super::{Exit, output};
+use crate::config::Settings;
+use crate::model::chain::chain;
+use crate::model::id::PbxName;
+use crate::objects::{Canary, Operation};
+use crate::pbx;
+
+#[derive(Args)]
+pub struct Arguments {
+    /// Also ask each PBX, and write, read back and remove a canary in the store
+    #[arg(long)]
+    online: bool,
+}
+
+/// What was found, a line each.
+#[derive(Default)]
+struct Findings {
+    failed: bool,
+}
+
+impl Findings {
+    fn say(&mut self, word: &str, about: &str, text: &str) -> anyhow::Result<()> {
+        self.failed |= word == "FAILED";
+        output::line(&format!("{word:<8}{about}: {}", output::printable(text)))
+    }
+}
+
+/// Mistakes in the settings ended the program before this: all of them were told.
+pub async fn run(arguments: Arguments, settings: &Settings) -> anyhow::Result<Exit> {
+    let mut findings = Findings::default();
+    let names: Vec<String> = settings
+        .pbxs
+        .iter()
+        .map(|pbx| pbx.name.to_string())
+        .collect();
+    findings.say(
+        "ok",
+        "settings",
+        &format!("right; PBX: {}", names.join(", ")),
+    )?;
+    if arguments.online {
+        for pbx in &settings.pbxs {
+            ask_pbx(pbx, &mut findings).await?;
+        }
+        try_store(settings, &mut findings).await?;
+    }
+    Ok(if findings.failed {
+        Exit::Failed
+    } else {
+        Exit::Done
+    })
+}
+
+async fn ask_pbx(settings: &crate::config::Pbx, findings: &mut Findings) -> anyhow::Result<()> {
+    let about = format!("pbx {}", settings.name);
+    let client = match pbx::Client::new(settings).await {
+        Ok(client) => client,
+        Err(error) => return findings.say("FAILED", &about, &chain(&error)),
+    };
+    // No recording has this name: a 404 is the answer of a PBX that is well.
+    let path = settings.vendor.nothing();
+    let asked = client.ask(&path, true).await;
+    let base_url = &settings.base_url;
+    match (asked, settings.login.is_some()) {
+        (Err(error), _) => return findings.say("FAILED", &about, &chain(&error)),
+        (Ok(401 | 403), true) => {
+            let text = format!("reached at {base_url}, and refuses this login");
+            return findings.say("FAILED", &about, &text);
+        }
+        (Ok(status @ (401 | 403)), false) => {
+            let text = format!("reached at {base_url}, and wants a login: HTTP {status}");
+            return findings.say("FAILED", &about, &text);
+        }
+        (Ok(status @ 500..), _) => {
+            let text = format!("reached at {base_url}, and fails: HTTP {status}");
+            return findings.say("FAILED", &about, &text);
+        }
+        (Ok(status @ 300..=399), _) => {
+            let text = format!(
+                "{base_url} redirects (HTTP {status}), which is never followed: \
+                 let base_url point where recordings are served"
+            );
+            return findings.say("FAILED", &about, &text);
+        }
+        (Ok(status), _) => {
+            findings.say(
+                "ok",
+                &about,
+                &format!("reached at {base_url}: HTTP {status}"),
+            )?;
+        }
+    }
+    if !matches!(client.ask(&path, false).await, Ok(401 | 403) | Err(_)) {
+        let text = "hands out recordings to anybody who knows their names: no login is asked for";
+        findings.say("warning", &about, text)?;
+    }
+    Ok(())
+}
+
+async fn try_store(settings: &Settings, findings: &mut Findings) -> anyhow::Result<()> {
+    let store = match crate::app::open_objects(settings).await {
+        Ok(store) => store,
+        Err(error) => return findings.say("FAILED", "store", &format!("{error:#}")),
+    };
+    let about = format!("store {}", store.describe());
+    match store.canary(&token()?).await {
+        Ok(Canary::Removed) => {
+            findings.say("ok", &about, "a canary was written, read back and removed")
+        }
+        Ok(Canary::Stays { key, error }) => {
+            let text = format!(
+                "a canary was written and read back; {key} stays: {}",
+                chain(&error)
+            );
+            findings.say("warning", &about, &text)
+        }
+        Err(error) => {
+            let right = match error.operation() {
+                Some(Operation::Put) => "could not write",
+                Some(Operation::Get | Operation::Head) => "wrote, but could not read back",
+                _ => "failed",
+            };
+            findings.say("FAILED", &about, &format!("{right}: {}", chain(&error)))
+        }
+    }
+}
+
+fn token() -> anyhow::Result<String> {
+    let mut bytes = [0u8; 8];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// For verbs that take `--pbx`.
+pub fn known_pbx<'s>(
+    settings: &'s Settings,
+    name: &PbxName,
+) -> anyhow::Result<&'s crate::config::Pbx> {
+    let found = settings.pbxs.iter().find(|pbx| pbx.name == *name);
+    found.ok_or_else(|| {
+        let names: Vec<String> = settings
+            .pbxs
+            .iter()
+            .map(|pbx| pbx.name.to_string())
+            .collect();
+        let error = anyhow::anyhow!("the settings name no PBX {name}");
+        super::Trouble::usage(error, format!("--pbx {}", names.join(" or --pbx ")))
+    })
+}

@@ -1,0 +1,161 @@
+//! `callvault jobs`: what is not archived yet, why, and making it due again.
+
+use anyhow::anyhow;
+use clap::{Args, Subcommand};
+
+use super::{Exit, Trouble, output, show};
+use crate::app::index_path;
+use crate::catalog::{self, Found};
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::model::filter::Filter;
+use crate::model::id::RecordingId;
+use crate::store::jobs::{self, JobRow, Retried};
+use crate::store::{Reader, Store};
+
+#[derive(Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    act: Option<Act>,
+    /// One object a line
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Act {
+    /// What is pending or failed
+    List,
+    /// Make recordings due at once, and give them a new window before they are given up
+    Retry {
+        /// Recordings, or calls for all their recordings
+        #[arg(value_name = "ID", required_unless_present = "all_failed")]
+        ids: Vec<String>,
+        /// Every recording that has failed
+        #[arg(long, conflicts_with = "ids")]
+        all_failed: bool,
+    },
+}
+
+pub async fn run(arguments: Arguments, settings: &Settings) -> anyhow::Result<Exit> {
+    let reader = super::reader(settings)?;
+    match arguments.act.unwrap_or(Act::List) {
+        Act::List => list(&reader, arguments.json),
+        Act::Retry { ids, all_failed } => {
+            let ids = match all_failed {
+                true => jobs::all_failed(&reader)?,
+                false => named(&ids, &reader)?,
+            };
+            retry(settings, ids, arguments.json).await
+        }
+    }
+}
+
+/// An empty backlog is a success.
+fn list(reader: &Reader, json: bool) -> anyhow::Result<Exit> {
+    let rows = jobs::list(reader)?;
+    if json {
+        rows.iter().try_for_each(output::json)?;
+        return Ok(Exit::Done);
+    }
+    if rows.is_empty() {
+        eprintln!("nothing is pending or failed");
+        return Ok(Exit::Done);
+    }
+    let head = [
+        "RECORDING",
+        "STATE",
+        "CODE",
+        "ATTEMPTS",
+        "ANNOUNCED",
+        "NEXT",
+        "REASON",
+    ];
+    let cells = |row: &JobRow| {
+        vec![
+            row.recording.to_string(),
+            row.state.clone(),
+            output::or_dash(row.code.as_deref()),
+            row.attempts.to_string(),
+            row.announced_at.clone(),
+            output::or_dash(row.next_at.as_deref()),
+            output::or_dash(row.reason.as_deref()),
+        ]
+    };
+    output::table(&head, &rows.iter().map(cells).collect::<Vec<_>>())?;
+    Ok(Exit::Done)
+}
+
+fn named(ids: &[String], reader: &Reader) -> anyhow::Result<Vec<RecordingId>> {
+    let mut found = Vec::new();
+    for id in ids {
+        match catalog::find(reader, id)? {
+            Found::Recording(recording) => found.push(recording),
+            Found::Call(call) => {
+                let filter = Filter {
+                    pbx: Some(call.pbx),
+                    call: Some(call.call),
+                    ..Filter::default()
+                };
+                let rows = catalog::recordings(reader, &filter)?;
+                found.extend(rows.into_iter().map(|row| row.recording));
+            }
+            Found::Nothing => return Err(show::nothing(id)),
+            Found::Ambiguous(ids) => return Err(show::ambiguous(id, &ids, "jobs retry")),
+        }
+    }
+    Ok(found)
+}
+
+async fn retry(settings: &Settings, ids: Vec<RecordingId>, json: bool) -> anyhow::Result<Exit> {
+    if ids.is_empty() {
+        eprintln!("nothing has failed that another try could help");
+        return Ok(Exit::Done);
+    }
+    let store = Store::open(&index_path(settings))?;
+    let (mut due, mut not) = (0usize, 0usize);
+    for id in ids {
+        let (asked, actor, now) = (id.clone(), actor(), Clock::system().now());
+        let retried = store
+            .write(move |tx| jobs::retry(tx, &asked, &actor, now))
+            .await?;
+        let said = match retried {
+            Retried::Due => "due at once",
+            Retried::Running => "being worked on right now",
+            Retried::Archived => "archived already",
+            Retried::NeverFetched => "its URL is never requested, so no try can help",
+            Retried::Unknown => "unknown",
+        };
+        let is_due = matches!(retried, Retried::Due | Retried::Running | Retried::Archived);
+        due += usize::from(is_due);
+        not += usize::from(!is_due);
+        match json {
+            true => {
+                output::json(&serde_json::json!({ "recording": id, "said": said, "ok": is_due }))?
+            }
+            false => output::line(&format!("{id}  {said}"))?,
+        }
+    }
+    match (due, not) {
+        (_, 0) => Ok(Exit::Done),
+        (0, _) => Err(Trouble {
+            exit: Exit::Failed,
+            error: anyhow!("nothing was made due"),
+            advice: Some("callvault jobs, for the reasons".to_owned()),
+        }
+        .into()),
+        _ => Ok(Exit::Partly),
+    }
+}
+
+/// The operating system's user: on the command line there is no other.
+fn actor() -> String {
+    let uid = rustix::process::getuid().as_raw();
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    });
+    format!("os user {}", name.unwrap_or_else(|| uid.to_string()))
+}

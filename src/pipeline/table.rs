@@ -1,0 +1,144 @@
+//! The table: what each failure is called, what it means for the recording, and what a person can
+//! do. `docs/errors.txt` is made of it.
+//!
+//! Exhaustive on purpose: a failure without its row does not build.
+
+use super::error::Disposition;
+use Disposition::{Interrupted, Later, Permanent, Recheck, Retry};
+
+/// One failure's row.
+pub struct Row {
+    /// Stable: the index, `jobs` and `status` show it.
+    pub code: &'static str,
+    pub disposition: Disposition,
+    pub means: &'static str,
+    pub advice: &'static str,
+}
+
+macro_rules! table {
+    ($($code:ident $word:literal $disposition:expr, $means:literal, $advice:literal;)+) => {
+        /// A kind of failure.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Code { $($code),+ }
+
+        impl Code {
+            pub const ALL: &[Code] = &[$(Code::$code),+];
+
+            pub fn row(self) -> Row {
+                match self {
+                    $(Code::$code => Row {
+                        code: $word,
+                        disposition: $disposition,
+                        means: $means,
+                        advice: $advice,
+                    }),+
+                }
+            }
+        }
+    };
+}
+
+table! {
+    PbxNotConfigured "pbx_not_configured" Later(None),
+        "the settings name no such PBX any more", "put its [[pbx]] section back";
+    PbxUnreachable "pbx_unreachable" Later(None),
+        "no connection to the PBX, or no answer in time", "look at the network, base_url and connect_to";
+    PbxTls "pbx_tls" Later(None),
+        "the PBX's certificate is not trusted", "renew it, or name its authority in ca_file";
+    PbxLogin "pbx_login" Later(None),
+        "the PBX answered 401 or 403", "set or correct basic_user or bearer for this PBX";
+    PbxBusy "pbx_busy" Later(None),
+        "the PBX answered 429, 502, 503 or 504", "nothing, unless it goes on";
+    NotThere "not_there" Retry,
+        "the PBX answered 404 or 410: not converted yet, or gone", "nothing at first; later look whether the PBX deletes too early";
+    Redirect "redirect" Retry,
+        "the PBX redirects, which is never followed", "let base_url point where recordings are served";
+    PbxFailed "pbx_failed" Retry,
+        "the PBX answered 500 for this recording", "try it in a browser; look at the PBX's log";
+    PbxStatus "pbx_status" Retry,
+        "an HTTP status that no recording comes with", "try it in a browser";
+    BodyShort "body_short" Retry,
+        "the body broke off before its end", "look at proxies on the way if it goes on";
+    BodySlow "body_slow" Retry,
+        "the body came slower than 1 KiB a second", "look at the line to the PBX";
+    BodyLarge "body_large" Retry,
+        "the body is larger than any call", "look at what the PBX serves there";
+    BodyEmpty "body_empty" Retry,
+        "the answer was a 200 without a byte", "nothing at first; later look at the file on the PBX";
+    NotAudio "not_audio" Retry,
+        "the answer was a 200 with no MP3 in it, such as an error page", "try it in a browser";
+    Doubtful "doubtful" Recheck,
+        "the audio is shorter than the leg, or its last frame is cut", "nothing: it is fetched again, and archived flagged if it stays so";
+    SourceChanged "source_changed" Retry,
+        "the PBX now gives another body than the one that was tagged", "keep both in mind; look whether the PBX's counter restarted";
+    Tag "tag" Permanent,
+        "the tag could not be made, such as around a tag of over 16 MiB in the source", "report it, with the recording";
+    SpoolFull "spool_full" Later(None),
+        "no room on our disk beyond spool_reserve", "make room where data_dir lies";
+    Spool "spool" Later(None),
+        "our disk failed", "look at the disk where data_dir lies";
+    StoreUnreachable "store_unreachable" Later(None),
+        "no connection to the store, or no answer in time", "look at the network and store.endpoint";
+    StoreUnsent "store_unsent" Later(None),
+        "no request could be made, for want of credentials", "set access_key_file and secret_key_file";
+    StoreRefused "store_refused" Later(None),
+        "the store refuses our key or its rights", "give the key the right to read and write this bucket";
+    StoreClockSkew "store_clock_skew" Later(None),
+        "our clock or the store's is wrong", "set the clock";
+    StoreNoBucket "store_no_bucket" Later(None),
+        "there is no such bucket", "make it, or correct store.bucket";
+    StoreBusy "store_busy" Later(None),
+        "the store asks to slow down, or another write came between", "nothing, unless it goes on";
+    StoreBadDigest "store_bad_digest" Later(None),
+        "something else arrived at the store than was sent", "look at proxies and memory on the way if it goes on";
+    StoreServer "store_server" Later(None),
+        "the store failed", "look at the store";
+    StoreUnexpected "store_unexpected" Later(None),
+        "an answer of the store that makes no sense here", "report it, with the error's text";
+    StoreFull "store_full" Later(None),
+        "the store has no room", "make room in the store";
+    StorePermission "store_permission" Later(None),
+        "the store's directory may not be written, or is read-only", "correct its owner and rights, or ReadWritePaths= in the unit";
+    StoreDisk "store_disk" Later(None),
+        "the store's directory failed, or is not mounted", "look at the disk under store.path";
+    StoreCut "store_cut" Later(None),
+        "the store's answer broke off", "nothing, unless it goes on";
+    StoreOtherContent "store_other_content" Later(None),
+        "the store gives back something else than was stored", "do not trust this store; look at it";
+    NotProved "not_proved" Later(None),
+        "the object is not in the store as it was sent", "look at the store if it goes on";
+    Conflict "conflict" Permanent,
+        "another recording lies at this key; it is left, ours is kept in the spool", "find out who else writes this bucket; then callvault jobs retry";
+    Index "index" Later(None),
+        "the index could not be read or written", "look at the disk where data_dir lies";
+    LeaseLost "lease_lost" Interrupted,
+        "another attempt has taken this recording over", "nothing";
+    Interrupted "interrupted" Interrupted,
+        "the service stopped on the way", "nothing: it goes on at the next start";
+}
+
+/// The operators' list, as text.
+pub fn errors_txt() -> String {
+    let mut text = String::from(
+        "Why a recording is not archived yet, by code. Made from the program's own table.\n\
+         retry: tried by the schedule, given up once the PBX keeps the file no longer.\n\
+         recheck: fetched again after recheck_doubtful.\n\
+         wait: tried by the schedule for ever; it goes on by itself.\n\
+         fail: a person must look; callvault jobs retry.\n",
+    );
+    for code in Code::ALL {
+        let row = code.row();
+        let fate = match row.disposition {
+            Retry => "retry",
+            Recheck => "recheck",
+            Later(_) => "wait",
+            Permanent => "fail",
+            Interrupted => "handed back",
+        };
+        text.push_str(&format!(
+            "\n{}: {fate}\n    what: {}\n    do:   {}\n",
+            row.code, row.means, row.advice
+        ));
+    }
+    text
+}

@@ -1,0 +1,129 @@
+//! The figures of `status`.
+
+use rusqlite::params;
+use serde::Serialize;
+
+use super::{Db, Error, all, first};
+use crate::model::id::PbxName;
+use crate::model::time::UtcMs;
+
+/// Of one PBX: when something last came, and what waits.
+#[derive(Debug, Clone, Default)]
+pub struct Flow {
+    pub last_event: Option<UtcMs>,
+    pub last_archived: Option<UtcMs>,
+    /// The announcement of the oldest recording that is pending.
+    pub oldest_pending: Option<UtcMs>,
+    pub failed: u64,
+    /// Pending recordings by where they are: `new`, `running`, or the stage they failed at.
+    pub backlog: Vec<(String, u64)>,
+    /// Pending recordings by the code of their last failure.
+    pub codes: Vec<(String, u64)>,
+}
+
+pub fn flow(db: &Db, pbx: &PbxName) -> Result<Flow, Error> {
+    let one = |sql: &str| -> Result<Option<i64>, Error> {
+        Ok(first(db, "see what came last", sql, [pbx.as_str()], |row| {
+            row.get(0)
+        })?
+        .flatten())
+    };
+    let last_event = one("SELECT max(received_ms) FROM delivery WHERE pbx = ?1 AND live = 1")?;
+    let last_archived = one("SELECT max(archived_ms) FROM recording WHERE pbx = ?1")?;
+    let oldest =
+        one("SELECT min(announced_ms) FROM recording WHERE pbx = ?1 AND state = 'pending'")?;
+    let failed = one("SELECT count(*) FROM recording WHERE pbx = ?1 AND state = 'failed'")?;
+    let counted = |what: &str| {
+        let sql = format!(
+            "SELECT {what} AS word, count(*) FROM recording r \
+             LEFT JOIN attempt a ON a.recording_id = r.id AND a.attempt = r.attempt \
+             WHERE r.pbx = ?1 AND r.state = 'pending' GROUP BY word ORDER BY word"
+        );
+        let row = |row: &rusqlite::Row| Ok((row.get(0)?, row.get::<_, i64>(1)? as u64));
+        all(db, "count the backlog", &sql, [pbx.as_str()], row)
+    };
+    Ok(Flow {
+        last_event: last_event.map(UtcMs),
+        last_archived: last_archived.map(UtcMs),
+        oldest_pending: oldest.map(UtcMs),
+        failed: failed.unwrap_or(0) as u64,
+        backlog: counted(
+            "CASE WHEN r.lease_ms IS NOT NULL THEN 'running' ELSE coalesce(a.stage, 'new') END",
+        )?,
+        codes: counted("coalesce(r.code, 'none')")?,
+    })
+}
+
+/// Deliveries that were turned away.
+#[derive(Debug, Clone, Serialize)]
+pub struct Refused {
+    pub reason: String,
+    pub peer: String,
+    pub count: u64,
+    pub last_at: UtcMs,
+}
+
+pub fn refused(db: &Db) -> Result<Vec<Refused>, Error> {
+    let sql = "SELECT reason, peer, count, last_ms FROM refusal ORDER BY last_ms DESC LIMIT 100";
+    all(db, "list refused deliveries", sql, [], |row| {
+        Ok(Refused {
+            reason: row.get(0)?,
+            peer: row.get(1)?,
+            count: row.get::<_, i64>(2)? as u64,
+            last_at: UtcMs(row.get(3)?),
+        })
+    })
+}
+
+/// How many events nobody understood.
+pub fn not_understood(db: &Db) -> Result<u64, Error> {
+    let sql = "SELECT count(*) FROM reading WHERE kind IN ('unknown', 'unparsed')";
+    let count = first(db, "count events not understood", sql, [], |row| {
+        row.get::<_, i64>(0)
+    })?;
+    Ok(count.unwrap_or(0) as u64)
+}
+
+/// Deliveries that are logged and not read yet.
+pub fn unread(db: &Db) -> Result<u64, Error> {
+    let sql = "SELECT count(*) FROM delivery WHERE seq > (SELECT correlated FROM progress)";
+    let count = first(db, "count events not read yet", sql, [], |row| {
+        row.get::<_, i64>(0)
+    })?;
+    Ok(count.unwrap_or(0) as u64)
+}
+
+/// Bytes of recordings that were announced since then and downloaded.
+pub fn downloaded_bytes(db: &Db, since: UtcMs) -> Result<u64, Error> {
+    let sql = "SELECT sum(original_bytes) FROM recording WHERE announced_ms >= ?1";
+    let sum = first(db, "sum what was downloaded", sql, [since.0], |row| {
+        row.get::<_, Option<i64>>(0)
+    })?;
+    Ok(sum.flatten().unwrap_or(0) as u64)
+}
+
+/// A time in which the service did not run.
+#[derive(Debug, Clone, Serialize)]
+pub struct Gap {
+    pub started_at: String,
+    pub ended_at: String,
+    pub duration_s: f64,
+}
+
+pub fn gaps(db: &Db, since: UtcMs) -> Result<Vec<Gap>, Error> {
+    let sql = "SELECT started_at, ended_at, duration_s FROM gaps \
+        WHERE ended_at >= ?1 ORDER BY ended_at DESC LIMIT ?2";
+    all(
+        db,
+        "list gaps",
+        sql,
+        params![since.to_string(), 100],
+        |row| {
+            Ok(Gap {
+                started_at: row.get(0)?,
+                ended_at: row.get(1)?,
+                duration_s: row.get(2)?,
+            })
+        },
+    )
+}
