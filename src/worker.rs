@@ -68,33 +68,34 @@ impl Worker {
         let mut running = Running::default();
         tokio::pin!(stop);
         loop {
-            if let Err(error) = self.start_due(&mut running).await {
+            let idle = self.start_due(&mut running).await.unwrap_or_else(|error| {
                 tracing::error!(error = chain(&error), "claiming recordings failed");
-            }
+                POLL
+            });
             tokio::select! {
                 Some(done) = running.tasks.join_next_with_id() => {
                     self.finish(&mut running, done).await;
                 }
                 () = enqueued.notified() => {}
-                () = tokio::time::sleep(POLL) => {}
+                () = tokio::time::sleep(idle) => {}
                 () = &mut stop => break,
             }
         }
         self.drain(running, drain).await;
     }
 
-    async fn start_due(&self, running: &mut Running) -> Result<(), Error> {
+    /// Starts what is due and returns how long nothing more will be.
+    async fn start_due(&self, running: &mut Running) -> Result<Duration, Error> {
         let free = self.plan.workers.saturating_sub(running.claims.len());
-        if free == 0 {
-            return Ok(());
-        }
         let now = self.world.clock.now();
         let due = self
             .world
             .store
-            .read(move |db| recordings::is_any_due(db, now));
-        if !due.await? {
-            return Ok(());
+            .read(move |db| recordings::next_due(db, now))
+            .await?;
+        let wait_ms = due.map_or(i64::MAX, |due| due.0.saturating_sub(now.0));
+        if free == 0 || wait_ms > 0 {
+            return Ok(Duration::from_millis(wait_ms.max(1) as u64).min(POLL));
         }
         let mut queues = self.queues(running);
         let claimed = self
@@ -109,7 +110,7 @@ impl Worker {
                 .spawn(async move { pipeline::archive(&world, job).await });
             running.claims.insert(task.id(), claim);
         }
-        Ok(())
+        Ok(POLL)
     }
 
     fn queues(&self, running: &Running) -> Vec<Queue> {
@@ -143,7 +144,7 @@ impl Worker {
                     code: "panicked",
                     error: "the program panicked on this recording".to_owned(),
                 };
-                let wait = self.wait(&claim, panicked, Duration::ZERO);
+                let wait = Settled::Wait(panicked, self.pause(&claim));
                 self.write_settled(&claim, wait).await;
             }
         }
@@ -170,21 +171,21 @@ impl Worker {
             Disposition::Retry | Disposition::Recheck if self.is_past(claim) => {
                 Settled::GiveUp(failure)
             }
-            Disposition::Retry => self.wait(claim, failure, Duration::ZERO),
+            Disposition::Retry => Settled::Wait(failure, self.pause(claim)),
             Disposition::Recheck => Settled::Wait(failure, self.plan.recheck_doubtful),
-            Disposition::Later(after) => self.wait(claim, failure, after.unwrap_or_default()),
+            Disposition::Later(after) => {
+                let pause = self.pause(claim).max(after.unwrap_or_default());
+                Settled::Wait(failure, pause.min(PAUSE_MAX))
+            }
             Disposition::Permanent => Settled::GiveUp(failure),
             Disposition::Interrupted => Settled::HandBack,
         };
         self.write_settled(claim, settled).await;
     }
 
-    /// By the schedule, and not before `least`; nothing waits longer than an hour for its next try,
-    /// unless the schedule itself says so.
-    fn wait(&self, claim: &Claim, failure: Failure, least: Duration) -> Settled {
+    fn pause(&self, claim: &Claim) -> Duration {
         let seed = (claim.row as u64).rotate_left(20) ^ u64::from(claim.attempt);
-        let pause = self.plan.schedule.pause(claim.attempt, seed);
-        Settled::Wait(failure, pause.max(least.min(PAUSE_MAX)))
+        self.plan.schedule.pause(claim.attempt, seed)
     }
 
     /// The PBX keeps this file no longer.

@@ -127,10 +127,10 @@ fn pbx() {
     );
     check(
         "name = \"hq\"",
-        "name = \"HQ\"\nnot_recorded = [\"900\"]",
+        "name = \"HQ\"\nobject_lock = \"off\"",
         &[
             "line 2: pbx[#1].name: found \"HQ\", expected 1 to 64 of a-z, 0-9 and -",
-            "line 3: pbx[#1].not_recorded: unknown key, did you mean `hook_secret`?",
+            "line 3: pbx[#1].object_lock: unknown key, did you mean `connect_to`?",
         ],
     );
     check(

@@ -145,15 +145,19 @@ pub fn ripen(tx: &mut Tx, now: UtcMs) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether anything waits for a worker at this time.
-pub fn is_any_due(db: &Db, now: UtcMs) -> Result<bool, Error> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM recording WHERE ripe = 1) OR EXISTS (\
-        SELECT 1 FROM recording WHERE state = 'pending' AND lease_ms IS NULL AND ripe = 0 \
-        AND due_ms <= ?1)";
-    let due = first(db, "see whether anything is due", sql, [now.0], |row| {
+/// When the next recording falls due; at once where one is ripe.
+pub fn next_due(db: &Db, now: UtcMs) -> Result<Option<UtcMs>, Error> {
+    let ripe = "SELECT EXISTS (SELECT 1 FROM recording WHERE ripe = 1)";
+    let ripe: Option<bool> = first(db, "see whether anything is ripe", ripe, [], |row| {
         row.get(0)
     })?;
-    Ok(due.unwrap_or(false))
+    if ripe == Some(true) {
+        return Ok(Some(now));
+    }
+    let sql = "SELECT min(due_ms) FROM recording \
+        WHERE state = 'pending' AND lease_ms IS NULL AND ripe = 0";
+    let due = first(db, "see what falls due next", sql, [], |row| row.get(0))?;
+    Ok(due.flatten().map(UtcMs))
 }
 
 /// The row of a PBX's oldest ripe recording, and when that was announced: the one that the PBX

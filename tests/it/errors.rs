@@ -20,7 +20,10 @@ fn the_operators_list_is_the_programs_table() {
 fn every_code_is_one_word_and_its_own() {
     let mut codes: Vec<&str> = Code::ALL.iter().map(|code| code.row().code).collect();
     for code in &codes {
-        assert!(code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{code}");
+        assert!(
+            code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
+            "{code}"
+        );
     }
     codes.sort_unstable();
     let all = codes.len();

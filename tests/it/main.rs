@@ -1,3 +1,9 @@
+mod announcements;
+mod answers;
+mod corpus;
+mod dialects;
+mod doors;
 mod errors;
 mod objects;
 mod support;
+mod views;

@@ -99,6 +99,10 @@ impl Reply {
         let found = self.headers.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str())
     }
+
+    pub fn ends_connection(&self) -> bool {
+        self.header("connection") == Some("close")
+    }
 }
 
 /// One connection, for as many requests as the other side likes.
@@ -115,6 +119,23 @@ impl Connection {
         Ok(Connection {
             stream: BufReader::new(stream),
         })
+    }
+
+    /// For more requests than one connection is good for: goes on over a new one where the last
+    /// answer ended the old one.
+    pub fn send_all<'r>(
+        address: SocketAddr,
+        requests: impl IntoIterator<Item = &'r Request>,
+    ) -> io::Result<Vec<Reply>> {
+        let mut connection = Connection::open(address)?;
+        let mut replies = Vec::new();
+        for request in requests {
+            if replies.last().is_some_and(Reply::ends_connection) {
+                connection = Connection::open(address)?;
+            }
+            replies.push(connection.send(request)?);
+        }
+        Ok(replies)
     }
 
     pub fn send(&mut self, request: &Request) -> io::Result<Reply> {

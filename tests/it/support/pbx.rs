@@ -208,8 +208,8 @@ impl Request {
 struct State {
     scripts: Mutex<HashMap<String, VecDeque<Answer>>>,
     requests: Mutex<Vec<Request>>,
-    /// Of the connections there were: what ends them.
-    open: Mutex<Vec<TcpStream>>,
+    /// By its peer, a second handle of each open connection: what ends it.
+    open: Mutex<HashMap<SocketAddr, TcpStream>>,
     mode: Mutex<Mode>,
 }
 
@@ -281,7 +281,7 @@ impl Pbx {
             let _ = TcpStream::connect(self.address);
             accepting.join().expect("the accepting thread");
         }
-        for stream in self.state.open.lock().unwrap().drain(..) {
+        for (_, stream) in self.state.open.lock().unwrap().drain() {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
@@ -310,13 +310,7 @@ impl Pbx {
                 let mode = *state.mode.lock().unwrap();
                 match (mode, stream) {
                     (Mode::Down, _) => return,
-                    (Mode::Serving, Ok(stream)) => {
-                        let ends = stream.try_clone().expect("a second handle");
-                        state.open.lock().unwrap().push(ends);
-                        let state = state.clone();
-                        // The other side may leave at any time.
-                        thread::spawn(move || drop(converse(stream, &state)));
-                    }
+                    (Mode::Serving, Ok(stream)) => serve(stream, state.clone()),
                     (Mode::HangingUp, _) | (_, Err(_)) => {}
                 }
             }
@@ -329,6 +323,20 @@ impl Drop for Pbx {
     fn drop(&mut self) {
         self.go_down();
     }
+}
+
+/// On a thread of its own, until either side ends it.
+fn serve(stream: TcpStream, state: Arc<State>) {
+    // The other side may be gone again.
+    let (Ok(peer), Ok(ends)) = (stream.peer_addr(), stream.try_clone()) else {
+        return;
+    };
+    state.open.lock().unwrap().insert(peer, ends);
+    thread::spawn(move || {
+        let _ = converse(stream, &state);
+        // The last handle: this closes it.
+        state.open.lock().unwrap().remove(&peer);
+    });
 }
 
 /// Answers requests as long as both sides like. Any stream will do, also an encrypted one.

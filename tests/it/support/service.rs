@@ -297,6 +297,15 @@ impl Service {
         row.unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
+    /// A query's rows, each a JSON text that SQLite makes: `SELECT json_array(seq, kind) FROM …`.
+    pub fn rows(&self, sql: &str) -> Vec<Value> {
+        let index = self.index();
+        let mut query = index.prepare(sql).expect(sql);
+        let rows = query.query_map([], |row| row.get(0)).expect(sql);
+        let parsed = |text: String| serde_json::from_str(&text).expect(sql);
+        rows.map(|row| row.map(parsed).expect(sql)).collect()
+    }
+
     /// Until all that was logged has been read, and calls and recordings are what it says.
     pub fn wait_until_read(&self) {
         // Progress is no public view; a delivery that is read has a kind, understood or not.
