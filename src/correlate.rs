@@ -150,8 +150,7 @@ fn read(db: &Db, pbxs: &BTreeMap<PbxName, Pbx>) -> Result<Option<Batch>, Error> 
         batch.deliveries.push(read);
     }
     for (id, new) in fresh {
-        let known = calls::load(db, &id)?.map(|(row, _)| row);
-        let mut events = match known {
+        let mut events = match calls::find(db, &id)? {
             Some(row) => log::of_call(db, row, &vendor)?,
             None => Vec::new(),
         };

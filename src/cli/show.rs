@@ -6,8 +6,10 @@ use clap::Args;
 use super::search::{legs, short_local, transfer};
 use super::{Exit, Trouble, output};
 use crate::catalog::{self, CallDetail, Found, RecordingDetail};
+use crate::model::call::Call;
 use crate::model::time::{Started, clock_text};
 use crate::store::Reader;
+use crate::store::search::{AttemptRow, CustodyRow, EventRow};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -92,39 +94,47 @@ fn print_call(detail: &CallDetail) -> anyhow::Result<()> {
     }
     print_facts(&facts)?;
     if !call.legs.is_empty() {
-        output::line("")?;
-        let head = [
-            "LEG",
-            "EXT",
-            "ANSWERED",
-            "ENDED",
-            "LENGTH",
-            "TRANSFER",
-            "FINISH",
-            "RECORDINGS",
-        ];
-        let rows = call.legs.iter().map(|leg| {
-            let recordings: Vec<String> = leg
-                .recordings
-                .iter()
-                .map(|name| format!("{}/{name}", call.id.pbx))
-                .collect();
-            let how = leg.transfer.map(|how| how.as_str());
-            vec![
-                leg.leg.to_string(),
-                output::or_dash(leg.extension.as_deref()),
-                output::or_dash(leg.answered),
-                output::or_dash(leg.ended),
-                output::or_dash(leg.duration_s.map(|s| clock_text(s.into()))),
-                output::or_dash(transfer(how, leg.transferred_to.as_deref())),
-                output::or_dash(leg.finish),
-                output::or_dash((!recordings.is_empty()).then(|| recordings.join(" "))),
-            ]
-        });
-        output::table(&head, &rows.collect::<Vec<_>>())?;
+        print_legs(call)?;
     }
+    print_events(&detail.events)
+}
+
+fn print_legs(call: &Call) -> anyhow::Result<()> {
     output::line("")?;
-    let rows = detail.events.iter().map(|event| {
+    let head = [
+        "LEG",
+        "EXT",
+        "ANSWERED",
+        "ENDED",
+        "LENGTH",
+        "TRANSFER",
+        "FINISH",
+        "RECORDINGS",
+    ];
+    let rows = call.legs.iter().map(|leg| {
+        let recordings: Vec<String> = leg
+            .recordings
+            .iter()
+            .map(|name| format!("{}/{name}", call.id.pbx))
+            .collect();
+        let how = leg.transfer.map(|how| how.as_str());
+        vec![
+            leg.leg.to_string(),
+            output::or_dash(leg.extension.as_deref()),
+            output::or_dash(leg.answered),
+            output::or_dash(leg.ended),
+            output::or_dash(leg.duration_s.map(|s| clock_text(s.into()))),
+            output::or_dash(transfer(how, leg.transferred_to.as_deref())),
+            output::or_dash(leg.finish),
+            output::or_dash((!recordings.is_empty()).then(|| recordings.join(" "))),
+        ]
+    });
+    output::table(&head, &rows.collect::<Vec<_>>())
+}
+
+fn print_events(events: &[EventRow]) -> anyhow::Result<()> {
+    output::line("")?;
+    let rows = events.iter().map(|event| {
         let same = event.duplicate_of.map(|seq| format!("same as {seq}"));
         let note = event.repaired.then(|| "repaired".to_owned()).or(same);
         vec![
@@ -191,22 +201,30 @@ fn print_recording(detail: &RecordingDetail) -> anyhow::Result<()> {
         ("source", row.source_url.clone()),
     ])?;
     if !detail.history.is_empty() {
-        output::line("")?;
-        let rows = detail.history.iter().map(|attempt| {
-            vec![
-                attempt.attempt.to_string(),
-                attempt.started_at.clone(),
-                output::or_dash(attempt.ended_at.as_deref()),
-                output::or_dash(attempt.stage.as_deref()),
-                attempt.code.clone().unwrap_or_else(|| "ok".to_owned()),
-                attempt.error.clone().unwrap_or_default(),
-            ]
-        });
-        let head = ["ATTEMPT", "STARTED", "ENDED", "STAGE", "CODE", "ERROR"];
-        output::table(&head, &rows.collect::<Vec<_>>())?;
+        print_attempts(&detail.history)?;
     }
+    print_custody(&detail.custody)
+}
+
+fn print_attempts(attempts: &[AttemptRow]) -> anyhow::Result<()> {
     output::line("")?;
-    let rows = detail.custody.iter().map(|entry| {
+    let rows = attempts.iter().map(|attempt| {
+        vec![
+            attempt.attempt.to_string(),
+            attempt.started_at.clone(),
+            output::or_dash(attempt.ended_at.as_deref()),
+            output::or_dash(attempt.stage.as_deref()),
+            attempt.code.clone().unwrap_or_else(|| "ok".to_owned()),
+            attempt.error.clone().unwrap_or_default(),
+        ]
+    });
+    let head = ["ATTEMPT", "STARTED", "ENDED", "STAGE", "CODE", "ERROR"];
+    output::table(&head, &rows.collect::<Vec<_>>())
+}
+
+fn print_custody(entries: &[CustodyRow]) -> anyhow::Result<()> {
+    output::line("")?;
+    let rows = entries.iter().map(|entry| {
         vec![
             entry.at.clone(),
             entry.actor.clone(),

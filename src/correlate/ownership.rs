@@ -57,17 +57,12 @@ fn decide(
         return Ok(());
     }
     calls::set_owner(tx, waiting.seq, waiting.item, owner.as_ref())?;
-    for (leg, owned) in [(&waiting.owner, false), (&owner, true)] {
-        let Some(leg) = leg else { continue };
+    for leg in waiting.owner.iter().chain(&owner) {
         let id = CallId {
             pbx: pbx.clone(),
             call: leg.call.clone(),
         };
         let row = calls::row(tx, &id)?;
-        match owned {
-            true => calls::touch(tx, row, waiting.seq, true)?,
-            false => calls::untouch(tx, row, waiting.seq)?,
-        }
         refold(tx, row, id, pbxs)?;
     }
     Ok(())

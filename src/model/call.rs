@@ -217,10 +217,6 @@ impl Serialize for LegReport<'_> {
 
 impl Fold<'_> {
     fn event(&mut self, logged: &Logged, item: usize, event: &Event) {
-        let found = |(at, leg): &&(u32, LegId)| *at as usize == item && leg.call == self.id.call;
-        if let Some((_, leg)) = logged.attached.iter().find(found) {
-            return self.repaired_end(leg.leg, logged, event);
-        }
         let own = event.leg.as_ref().filter(|leg| leg.call == self.id.call);
         let named: Vec<_> = event
             .files
@@ -234,8 +230,14 @@ impl Fold<'_> {
             leg.recordings.insert(file.recording.clone());
             self.started_local = Some(of.started_local);
         }
-        // An event without an id of its own that names several legs of this call is of the call.
-        if own.is_some() || (event.leg.is_none() && !named.is_empty()) {
+        let found = |(at, leg): &&(u32, LegId)| *at as usize == item && leg.call == self.id.call;
+        if let Some((_, leg)) = logged.attached.iter().find(found) {
+            return self.repaired_end(leg.leg, logged, event);
+        }
+        // An event without an id of its own that names several legs of this call is of the call;
+        // one whose id was damaged waits for its leg, and must not tell what it is matched by.
+        let without_id = event.leg.is_none() && event.damaged_id.is_none();
+        if own.is_some() || (without_id && !named.is_empty()) {
             self.call_fields(logged, item, event);
         }
         if let Some(own) = own {

@@ -9,11 +9,16 @@ use crate::model::event::{Direction, Event, Finish, Reading, Transfer};
 use crate::model::id::{CallId, EventSeq, LegId, PbxName, RecordingName};
 use crate::model::time::{Started, UtcMs};
 
+/// The row of a call that any event named, also one of an unknown kind.
+pub fn find(db: &Db, id: &CallId) -> Result<Option<i64>, Error> {
+    let sql = "SELECT id FROM call WHERE pbx = ?1 AND call = ?2";
+    let key = params![id.pbx.as_str(), id.call.as_str()];
+    first(db, "find a call", sql, key, |row| row.get(0))
+}
+
 /// The row of a call, made where there is none. What the call is comes by [`save`].
 pub fn row(tx: &mut Tx, id: &CallId) -> Result<i64, Error> {
-    let known = "SELECT id FROM call WHERE pbx = ?1 AND call = ?2";
-    let key = params![id.pbx.as_str(), id.call.as_str()];
-    if let Some(row) = first(tx, "find a call", known, key, |row| row.get(0))? {
+    if let Some(row) = find(tx, id)? {
         return Ok(row);
     }
     let sql = "INSERT INTO call (pbx, call) VALUES (?1, ?2)";
@@ -34,17 +39,6 @@ pub fn touch(tx: &mut Tx, call_id: i64, seq: EventSeq, known: bool) -> Result<()
         let sql = "UPDATE call SET known = 1 WHERE id = ?1 AND known = 0";
         execute(tx, "note that a call is known", sql, [call_id])?;
     }
-    Ok(())
-}
-
-pub fn untouch(tx: &mut Tx, call_id: i64, seq: EventSeq) -> Result<(), Error> {
-    let sql = "DELETE FROM call_delivery WHERE call_id = ?1 AND seq = ?2";
-    execute(
-        tx,
-        "take an event from a call",
-        sql,
-        params![call_id, seq.0],
-    )?;
     Ok(())
 }
 

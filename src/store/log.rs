@@ -109,11 +109,14 @@ pub fn unread(
     )
 }
 
+/// The deliveries behind a call: those that name it, and those whose damaged id was found to.
+pub(super) const BEHIND_CALL: &str = "(SELECT seq FROM call_delivery WHERE call_id = ?1 \
+    UNION SELECT m.seq FROM damaged m JOIN call c ON c.pbx = m.pbx AND c.call = m.call \
+    WHERE c.id = ?1)";
+
 /// All that was ever delivered about a call, with the legs found for damaged ids.
 pub fn of_call(db: &Db, call_id: i64, vendor: VendorOf) -> Result<Vec<Logged>, Error> {
-    let sql = format!(
-        "{LOGGED} JOIN call_delivery t ON t.seq = d.seq WHERE t.call_id = ?1 ORDER BY d.seq"
-    );
+    let sql = format!("{LOGGED} WHERE d.seq IN {BEHIND_CALL} ORDER BY d.seq");
     let what = "read the events of a call";
     let rows = all(db, what, &sql, [call_id], |row| logged(row, vendor))?;
     let mut events: Vec<Logged> = rows.into_iter().flatten().collect();
@@ -125,8 +128,7 @@ pub fn of_call(db: &Db, call_id: i64, vendor: VendorOf) -> Result<Vec<Logged>, E
 
 /// The deliveries behind a call as they came, for its manifest.
 pub fn history_of_call(db: &Db, call_id: i64) -> Result<Vec<RawEvent>, Error> {
-    let sql =
-        format!("{HISTORY} JOIN call_delivery t USING (seq) WHERE t.call_id = ?1 ORDER BY seq");
+    let sql = format!("{HISTORY} WHERE seq IN {BEHIND_CALL} ORDER BY seq");
     all(
         db,
         "read the deliveries of a call",

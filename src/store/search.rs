@@ -3,6 +3,7 @@
 use rusqlite::{Row, ToSql, params};
 use serde::Serialize;
 
+use super::log::BEHIND_CALL;
 use super::{Db, Error, all, first, parsed};
 use crate::model::call::Call;
 use crate::model::filter::Filter;
@@ -235,13 +236,14 @@ pub struct EventRow {
 
 /// The events behind a call, in the order of arrival.
 pub fn events_of_call(db: &Db, call_id: i64, call: &CallName) -> Result<Vec<EventRow>, Error> {
-    let sql = "SELECT e.seq, e.received_at, e.kind, e.repaired, e.duplicate_of \
-        FROM call_delivery t JOIN events e ON e.seq = t.seq \
-        WHERE t.call_id = ?1 AND (e.call = ?2 OR e.call IS NULL) ORDER BY e.seq, e.item";
+    let sql = format!(
+        "SELECT e.seq, e.received_at, e.kind, e.repaired, e.duplicate_of FROM events e \
+         WHERE e.seq IN {BEHIND_CALL} AND (e.call = ?2 OR e.call IS NULL) ORDER BY e.seq, e.item"
+    );
     all(
         db,
         "read a call's events",
-        sql,
+        &sql,
         params![call_id, call.as_str()],
         |row| {
             Ok(EventRow {

@@ -4,6 +4,8 @@ mod corpus;
 mod dialects;
 mod doors;
 mod errors;
+mod fold;
 mod objects;
 mod support;
+mod tidy;
 mod views;

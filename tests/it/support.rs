@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "tests come one by one")]
 
 pub mod hook;
+pub mod index;
 pub mod pbx;
 pub mod service;
 pub mod wait;

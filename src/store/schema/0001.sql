@@ -73,7 +73,7 @@ CREATE TABLE reading (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX reading_not_understood ON reading (kind) WHERE kind IN ('unknown', 'unparsed');
 
--- Which deliveries say something about a call.
+-- Which deliveries say something about a call, by their own ids and files.
 CREATE TABLE call_delivery (
     call_id INTEGER NOT NULL REFERENCES call (id),
     seq     INTEGER NOT NULL REFERENCES delivery (seq),
@@ -93,6 +93,7 @@ CREATE TABLE damaged (
     PRIMARY KEY (seq, item),
     CHECK ((call IS NULL) = (leg IS NULL))
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX damaged_by_call ON damaged (pbx, call);
 
 -- A recording; the row is the job.
 CREATE TABLE recording (
@@ -304,8 +305,8 @@ SELECT d.seq AS seq,
        d.method AS method,
        d.content_type AS content_type,
        e.kind AS kind,
-       coalesce(e.call, m.call) AS call,
-       coalesce(e.leg, m.leg) AS leg,
+       coalesce(m.call, e.call) AS call,
+       coalesce(m.leg, e.leg) AS leg,
        coalesce(e.repaired, 0) AS repaired,
        e.duplicate_of AS duplicate_of,
        d.raw AS raw

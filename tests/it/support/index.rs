@@ -1,0 +1,144 @@
+//! An index of its own, fed deliveries and read the way the service does it, without HTTP.
+
+use std::collections::BTreeSet;
+
+use callvault::correlate::{Correlator, Pbx};
+use callvault::intake;
+use callvault::model::filter::Filter;
+use callvault::model::time::UtcMs;
+use callvault::model::vendor::Vendor;
+use callvault::store::Store;
+use callvault::store::log::Delivery;
+use callvault::store::search;
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+pub const PBXS: [&str; 2] = ["hq", "branch"];
+/// 2026-01-01, after every call of the tests, so that arrival resolves no hour differently.
+const FIRST_ARRIVAL_MS: i64 = 1_767_225_600_000;
+
+pub struct Index {
+    directory: TempDir,
+    store: Store,
+    correlator: Correlator,
+    logged: i64,
+}
+
+impl Index {
+    pub fn new() -> Index {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("index.sqlite")).unwrap();
+        let pbxs = PBXS.map(|name| {
+            let pbx = Pbx {
+                vendor: Vendor::ThreeCx,
+                zone: TimeZone::get("Europe/Prague").unwrap(),
+            };
+            (name.parse().unwrap(), pbx)
+        });
+        let due_after = std::time::Duration::from_secs(5);
+        Index {
+            correlator: Correlator::new(store.clone(), pbxs, due_after),
+            directory,
+            store,
+            logged: 0,
+        }
+    }
+
+    /// Logs a delivery of the PBX; they arrive a second apart.
+    pub async fn log(&mut self, pbx: &str, raw: &str) {
+        self.logged += 1;
+        let delivery = Delivery {
+            pbx: pbx.parse().unwrap(),
+            received: UtcMs(FIRST_ARRIVAL_MS + self.logged * 1000),
+            live: true,
+            method: "POST".to_owned(),
+            content_type: None,
+            target: None,
+            peer: None,
+            raw: raw.as_bytes().to_vec(),
+        };
+        intake::log(&self.store, delivery).await.unwrap();
+    }
+
+    pub async fn catch_up(&self) {
+        self.correlator.catch_up().await.unwrap();
+    }
+
+    /// All that was derived from the log, with times and in the order of arrival.
+    pub async fn derived(&self) -> Derived {
+        let calls = self
+            .store
+            .read(|db| search::calls(db, &Filter::default()))
+            .await
+            .unwrap();
+        Derived {
+            calls: calls
+                .iter()
+                .map(|call| serde_json::to_value(call).unwrap())
+                .collect(),
+            recordings: self.rows(
+                "SELECT recording, call, leg, part, state, direction, external, extension, did, \
+                 started_at, duration_s, transfer, transferred_to, finish, flags, code, day \
+                 FROM recordings ORDER BY recording",
+            ),
+            events: self.rows(
+                "SELECT pbx, CAST(raw AS TEXT), item, kind, call, leg, repaired FROM events \
+                 ORDER BY seq, item",
+            ),
+        }
+    }
+
+    /// A query of the public views, as an administrator would ask it.
+    pub fn rows(&self, sql: &str) -> Vec<Value> {
+        let path = self.directory.path().join("index.sqlite");
+        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+        let db = rusqlite::Connection::open_with_flags(path, flags).unwrap();
+        let mut query = db.prepare(sql).unwrap();
+        let columns = query.column_count();
+        let mut rows = query.query([]).unwrap();
+        let mut all = Vec::new();
+        while let Some(row) = rows.next().unwrap() {
+            let cells =
+                (0..columns).map(|at| match row.get_unwrap::<_, rusqlite::types::Value>(at) {
+                    rusqlite::types::Value::Null => Value::Null,
+                    rusqlite::types::Value::Integer(number) => json!(number),
+                    rusqlite::types::Value::Real(number) => json!(number),
+                    rusqlite::types::Value::Text(text) => json!(text),
+                    rusqlite::types::Value::Blob(bytes) => json!(bytes),
+                });
+            all.push(cells.collect());
+        }
+        all
+    }
+}
+
+/// Calls with their legs, recordings, and what each event was read as.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Derived {
+    pub calls: Vec<Value>,
+    pub recordings: Vec<Value>,
+    pub events: Vec<Value>,
+}
+
+impl Derived {
+    /// What no order and no duplication may change: all but `seq`, arrival times and the order of
+    /// the ring path.
+    pub fn timeless(mut self) -> Derived {
+        for call in &mut self.calls {
+            let rang = call["ring_path"].as_array().unwrap();
+            let rang: BTreeSet<&str> = rang.iter().map(|user| user.as_str().unwrap()).collect();
+            call["ring_path"] = json!(rang);
+            for leg in call["legs"].as_array_mut().unwrap() {
+                for time in ["answered_at", "ended_at"] {
+                    leg[time] = json!(!leg[time].is_null());
+                }
+            }
+        }
+        self.calls.sort_by_key(Value::to_string);
+        // A duplicate is logged again, but says the same.
+        let events: BTreeSet<String> = self.events.iter().map(Value::to_string).collect();
+        self.events = events.into_iter().map(Value::String).collect();
+        self
+    }
+}
