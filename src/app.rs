@@ -32,6 +32,8 @@ use crate::{pbx, upkeep};
 /// SIGTERM to exit takes ten seconds at most: running uploads and downloads get most of it.
 const DRAIN_JOBS: Duration = Duration::from_secs(6);
 const DRAIN_REQUESTS: Duration = Duration::from_secs(2);
+const STOP_MAX: Duration = Duration::from_secs(8);
+const LAST_WORDS_MAX: Duration = Duration::from_secs(1);
 
 /// Where the index lies.
 pub fn index_path(settings: &Settings) -> PathBuf {
@@ -116,18 +118,34 @@ impl Service {
         })
     }
 
-    /// Resolves when the index takes no more writes: the process must end then.
-    pub async fn died(&self) {
-        self.store.died().await;
+    /// Resolves, with the reason, when the service cannot go on and the process must end: the index
+    /// takes no more writes, or a part of the service ended by itself.
+    pub async fn died(&mut self) -> &'static str {
+        tokio::select! {
+            () = self.store.died() => "the index takes no more writes after an I/O error",
+            Some(ended) = self.tasks.join_next() => match ended {
+                Ok(()) => "a part of the service ended by itself",
+                Err(_) => "a part of the service panicked",
+            }
+        }
     }
 
-    /// Takes no more work, finishes or hands back what runs, and ends.
+    /// Takes no more work, finishes or hands back what runs, and ends, within ten seconds: what is
+    /// not settled then is settled at the next start.
     pub async fn stop(mut self) {
         // Nobody listening any more means that all have ended.
         let _ = self.stop.send(true);
-        while self.tasks.join_next().await.is_some() {}
-        upkeep::keep_refusals(&self.store, &self.clock, self.refusals.take()).await;
-        upkeep::beat(&self.store, &self.clock, false).await;
+        let drained = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(STOP_MAX, drained).await.is_err() {
+            tracing::warn!("stopped before all was settled; the next start settles it");
+            self.tasks.shutdown().await;
+        }
+        let last_words = async {
+            upkeep::keep_refusals(&self.store, &self.clock, self.refusals.take()).await;
+            upkeep::beat(&self.store, &self.clock, false).await;
+        };
+        // An index that cannot be written now is no reason to stay.
+        let _ = tokio::time::timeout(LAST_WORDS_MAX, last_words).await;
     }
 }
 

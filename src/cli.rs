@@ -132,14 +132,21 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return exit.into();
         }
     };
-    let runtime = tokio::runtime::Runtime::new().context("start the async runtime");
-    let ended =
-        runtime.and_then(|runtime| runtime.block_on(parsed.verb.run(&parsed.config, &program)));
+    let ended = block_on(parsed.verb.run(&parsed.config, &program));
     match ended {
         Ok(exit) => exit.into(),
         Err(error) if output::is_broken_pipe(&error) => Exit::Done.into(),
         Err(error) => report(&error).into(),
     }
+}
+
+/// Blocking work that is stuck on a disk does not keep the program.
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    const STUCK_MAX: std::time::Duration = std::time::Duration::from_millis(500);
+    let runtime = tokio::runtime::Runtime::new().context("start the async runtime")?;
+    let ended = runtime.block_on(work);
+    runtime.shutdown_timeout(STUCK_MAX);
+    ended
 }
 
 fn report(error: &anyhow::Error) -> Exit {

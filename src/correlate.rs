@@ -41,8 +41,11 @@ pub struct Pbx {
 
 /// A batch, read and folded, not yet written.
 struct Batch {
+    /// The mark as it was found, and as it will be.
     from: EventSeq,
     to: EventSeq,
+    /// These are behind the mark: they were passed over before.
+    taken_up: bool,
     deliveries: Vec<Read>,
     calls: Vec<Call>,
     announced: Vec<Announced>,
@@ -50,7 +53,8 @@ struct Batch {
 
 struct Read {
     seq: EventSeq,
-    pbx: Option<PbxName>,
+    pbx: PbxName,
+    /// None of a delivery that is passed over.
     readings: Vec<Reading>,
     duplicate_of: Option<EventSeq>,
     /// The calls it says something about, and whether that is more than an unknown event.
@@ -112,26 +116,29 @@ impl Correlator {
 fn read(db: &Db, pbxs: &BTreeMap<PbxName, Pbx>) -> Result<Option<Batch>, Error> {
     let vendor = |name: &PbxName| pbxs.get(name).map(|pbx| pbx.vendor);
     let from = log::correlated(db)?;
-    let unread = log::unread(db, from, BATCH, &vendor)?;
-    let Some((to, _)) = unread.last() else {
+    let known: Vec<&PbxName> = pbxs.keys().collect();
+    let mut unread = log::passed_over(db, &known, BATCH, &vendor)?;
+    let taken_up = !unread.is_empty();
+    if !taken_up {
+        unread = log::unread(db, from, BATCH, &vendor)?;
+    }
+    let Some((last, ..)) = unread.last() else {
         return Ok(None);
     };
     let mut batch = Batch {
         from,
-        to: *to,
+        to: if taken_up { from } else { *last },
+        taken_up,
         deliveries: Vec::with_capacity(unread.len()),
         calls: Vec::new(),
         announced: Vec::new(),
     };
     let mut fresh: BTreeMap<CallId, Vec<Logged>> = BTreeMap::new();
-    for (seq, logged) in unread {
-        let readings = logged
-            .as_ref()
-            .map_or(vec![Reading::NotUnderstood], read_one);
+    for (seq, pbx, logged) in unread {
         let mut read = Read {
             seq,
-            pbx: logged.as_ref().map(|logged| logged.pbx.clone()),
-            readings,
+            pbx,
+            readings: logged.as_ref().map(read_one).unwrap_or_default(),
             duplicate_of: None,
             touches: BTreeMap::new(),
         };
@@ -235,6 +242,12 @@ fn keep(
     }
     let mut damaged_at = BTreeSet::new();
     for read in &batch.deliveries {
+        if batch.taken_up && !log::take_up(tx, read.seq)? {
+            return Err(Error::LeaseLost(format!("delivery {}", read.seq)));
+        }
+        if read.readings.is_empty() {
+            log::pass_over(tx, read.seq, &read.pbx)?;
+        }
         for (item, reading) in (0..).zip(&read.readings) {
             calls::save_reading(tx, read.seq, item, reading, read.duplicate_of)?;
             if let Some((pbx, event, id_rest)) = lost_its_leg(read, reading) {
@@ -266,5 +279,5 @@ fn lost_its_leg<'a>(
     };
     let unplaced = event.kind == Kind::Ended && event.leg.is_none();
     let id_rest = event.damaged_id.as_deref().filter(|_| unplaced)?;
-    Some((read.pbx.as_ref()?, event, id_rest))
+    Some((&read.pbx, event, id_rest))
 }

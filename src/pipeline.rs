@@ -48,6 +48,10 @@ pub struct Source {
 
 /// Takes a claimed recording all the way, or says at which stage it failed and why.
 pub async fn archive(world: &World, claim: Claim) -> Result<Archived, StageError> {
+    let claim = match upload::found(world, claim).await? {
+        Ok(uploaded) => return index::index(world, uploaded).await, // only the index did not know
+        Err(claim) => claim,
+    };
     let downloaded = download::download(world, claim).await?; // a body on our disk, synced
     let verified = verify::verify(world, downloaded).await?; //  audio to the last frame, and all of it
     let tagged = tag::tag(world, verified).await?; //            key, tag, manifest, digest committed

@@ -57,7 +57,7 @@ pub async fn run(arguments: Arguments, program: &OsString) -> anyhow::Result<Exi
         Limits::default(),
         std::future::pending(),
     ));
-    let service = Service::start(&settings, Clock::system()).await?;
+    let mut service = Service::start(&settings, Clock::system()).await?;
     eprintln!("the demo is in {}", directory.display());
     let reader = Reader::open(&index_path(&settings))?;
     let path = format!("/hook/demo/{secret}");
@@ -80,7 +80,7 @@ pub async fn run(arguments: Arguments, program: &OsString) -> anyhow::Result<Exi
         tokio::select! {
             _ = terminate.recv() => {}
             ended = tokio::signal::ctrl_c() => ended?,
-            () = service.died() => bail!("the index takes no more writes after an I/O error"),
+            reason = service.died() => bail!("{reason}"),
         }
     }
     service.stop().await;

@@ -90,7 +90,7 @@ pub fn named(ids: &[String], reader: &Reader, verb: &str) -> anyhow::Result<Vec<
 fn chosen(arguments: &Arguments, reader: &Reader) -> anyhow::Result<Vec<RecordingRow>> {
     let mut rows = named(&arguments.ids, reader, "fetch")?;
     if arguments.filters.any() {
-        let mut filter = arguments.filters.filter(None)?;
+        let mut filter = arguments.filters.filter_at(reader, None)?;
         filter.state = filter.state.or(Some(State::Archived));
         rows.extend(catalog::recordings(reader, &filter)?);
     }

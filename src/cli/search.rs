@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 
 use super::{Exit, output};
-use crate::catalog;
+use crate::catalog::{self, Found};
 use crate::model::call::Call;
 use crate::model::event::Direction;
 use crate::model::filter::Filter;
@@ -100,7 +100,18 @@ impl Filters {
             .is_ok_and(|filter| filter != Filter::default())
     }
 
-    pub fn filter(&self, limit: Option<u32>) -> anyhow::Result<Filter> {
+    /// The same, refusing a call id that several PBXs have.
+    pub fn filter_at(&self, reader: &Reader, limit: Option<u32>) -> anyhow::Result<Filter> {
+        let filter = self.filter(limit)?;
+        if let (Some(call), None) = (&filter.call, &filter.pbx)
+            && let Found::Ambiguous(ids) = catalog::find(reader, call.as_str())?
+        {
+            return Err(super::show::ambiguous(call.as_str(), &ids, "search --call"));
+        }
+        Ok(filter)
+    }
+
+    fn filter(&self, limit: Option<u32>) -> anyhow::Result<Filter> {
         // A call may have its PBX before it.
         let (mut pbx, mut call) = (self.pbx.clone(), None);
         if let Some(text) = &self.call {
@@ -137,7 +148,7 @@ fn bad_call(error: crate::model::id::BadId) -> anyhow::Error {
 }
 
 pub fn run(arguments: Arguments, reader: &Reader) -> anyhow::Result<Exit> {
-    let filter = arguments.filters.filter(arguments.limit)?;
+    let filter = arguments.filters.filter_at(reader, arguments.limit)?;
     let found = match arguments.calls {
         true => {
             let calls = catalog::calls(reader, &filter)?;

@@ -15,15 +15,14 @@ pub async fn run(settings: &Settings) -> anyhow::Result<Exit> {
     log_to_stderr("info");
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let service = Service::start(settings, Clock::system()).await?;
+    let mut service = Service::start(settings, Clock::system()).await?;
     // Without systemd there is nobody to notify, which is no failure.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
-        () = service.died() => {
-            bail!("the index takes no more writes after an I/O error; what it holds is safe, \
-                start again when the disk is well");
+        reason = service.died() => {
+            bail!("{reason}; what was acknowledged is safe, start again when the cause is mended");
         }
     }
     tracing::info!("stopping");

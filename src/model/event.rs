@@ -2,6 +2,8 @@
 //!
 //! Never here: how a vendor spells things. A dialect turns its words into these.
 
+use std::sync::Arc;
+
 use jiff::civil::DateTime;
 
 use super::id::{EventSeq, LegId, PbxName, RecordingName};
@@ -19,7 +21,8 @@ pub struct Logged {
     pub live: bool,
     /// Nobody sent it: the service found the file by itself.
     pub foretold: bool,
-    pub raw: Vec<u8>,
+    /// Shared: a delivery may say something about many calls.
+    pub raw: Arc<[u8]>,
     /// Events of this delivery whose id was damaged, by their place in it, and the leg that was
     /// found for each.
     pub attached: Vec<(u32, LegId)>,

@@ -97,6 +97,20 @@ pub fn bytes(manifest: &Manifest, tags: &TagSet) -> Vec<u8> {
     bytes
 }
 
+/// The manifest of an object that stood there already, under another tag: its own digest and
+/// length, and not the tags that were never stored.
+pub fn of_adopted(manifest: &[u8], object_sha256: Digest, object_bytes: u64) -> Vec<u8> {
+    let Ok(serde_json::Value::Object(mut fields)) = serde_json::from_slice(manifest) else {
+        return manifest.to_vec();
+    };
+    fields.insert("object_sha256".to_owned(), object_sha256.to_string().into());
+    fields.insert("object_bytes".to_owned(), object_bytes.into());
+    fields.remove("tags");
+    let mut bytes = serde_json::to_vec_pretty(&fields).expect("JSON that was read can be written");
+    bytes.push(b'\n');
+    bytes
+}
+
 fn tag_map(tags: &TagSet) -> serde_json::Map<String, serde_json::Value> {
     let mut map = serde_json::Map::new();
     map.insert("TIT2".to_owned(), tags.title.clone().into());

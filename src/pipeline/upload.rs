@@ -1,14 +1,17 @@
 //! Upload: the object stored, proved to be ours, its manifest beside it. Nothing is ever rewritten.
 
+use bytes::Bytes;
+
 use super::World;
 use super::error::StageError;
 use super::tag::Tagged;
 use crate::failpoint::{self, Point};
 use crate::model::digest::{Digest, Hasher};
 use crate::model::key::ObjectKey;
+use crate::model::manifest;
 use crate::model::rebuilt::Rebuilt;
 use crate::objects::{Body, FileRange, ObjectStore, Put, Stored};
-use crate::store::recordings::{Claim, Proved};
+use crate::store::recordings::{Claim, Frozen, Proved};
 
 /// The store holds the recording, proved, and its manifest.
 pub struct Uploaded {
@@ -18,18 +21,39 @@ pub struct Uploaded {
 
 pub async fn upload(world: &World, tagged: Tagged) -> Result<Uploaded, StageError> {
     let stored = put_object(&world.objects, &tagged).await?;
-    let key = &tagged.frozen.key;
-    let proved = match prove(&world.objects, &tagged, &stored).await? {
+    let (frozen, key) = (&tagged.frozen, &tagged.frozen.key);
+    let proved = match prove(&world.objects, frozen, &stored).await? {
         Some(proved) => proved,
         // Something lies there that is not what we sent.
-        None if stored == Stored::AlreadyThere => adopt(&world.objects, &tagged).await?,
+        None if stored == Stored::AlreadyThere => {
+            adopt(&world.objects, key, tagged.spooled.sha256).await?
+        }
         None => return Err(StageError::NotProved { key: key.clone() }),
     };
-    put_manifest(&world.objects, &tagged, proved.adopted).await?;
+    put_manifest(&world.objects, frozen, &proved).await?;
     Ok(Uploaded {
         claim: tagged.claim,
         proved,
     })
+}
+
+/// What a life before this one may have left to find: the local copy is gone, and the store holds
+/// just what was frozen. Then nothing need be asked of the PBX, which may have deleted the file.
+pub async fn found(world: &World, claim: Claim) -> Result<Result<Uploaded, Claim>, StageError> {
+    let Some(frozen) = claim
+        .frozen
+        .as_ref()
+        .filter(|_| !world.spool.path(&claim.id).exists())
+    else {
+        return Ok(Err(claim));
+    };
+    match prove(&world.objects, frozen, &Stored::AlreadyThere).await? {
+        Some(proved) => {
+            put_manifest(&world.objects, frozen, &proved).await?;
+            Ok(Ok(Uploaded { claim, proved }))
+        }
+        None => Ok(Err(claim)),
+    }
 }
 
 async fn put_object(objects: &ObjectStore, tagged: &Tagged) -> Result<Stored, StageError> {
@@ -85,10 +109,9 @@ fn essentials(tagged: &Tagged) -> Vec<(&'static str, String)> {
 /// keeps none, by reading the object back.
 async fn prove(
     objects: &ObjectStore,
-    tagged: &Tagged,
+    frozen: &Frozen,
     stored: &Stored,
 ) -> Result<Option<Proved>, StageError> {
-    let frozen = &tagged.frozen;
     let head = objects.head(&frozen.key).await.map_err(StageError::Store)?;
     let Some(head) = head else { return Ok(None) };
     let (sha256, how) = match head.sha256 {
@@ -119,18 +142,21 @@ async fn read_digest(objects: &ObjectStore, key: &ObjectKey) -> Result<Digest, S
 
 /// An object that an earlier life of this archive stored under another tag: if the original that
 /// can be rebuilt from it is ours, it is ours, digest and manifest and all.
-async fn adopt(objects: &ObjectStore, tagged: &Tagged) -> Result<Proved, StageError> {
-    let key = &tagged.frozen.key;
+async fn adopt(
+    objects: &ObjectStore,
+    key: &ObjectKey,
+    original_sha256: Digest,
+) -> Result<Proved, StageError> {
     let conflict = || StageError::Conflict { key: key.clone() };
     let object = objects.get(key).await.map_err(StageError::Store)?;
-    let mut object = object.ok_or_else(conflict)?;
+    let mut object = object.ok_or_else(|| StageError::NotProved { key: key.clone() })?;
     let mut whole = Hasher::new();
     let mut original = Rebuilt::new(object.bytes());
     while let Some(chunk) = object.chunk().await.map_err(StageError::Store)? {
         whole.update(&chunk);
         original.update(&chunk);
     }
-    if original.finish() != Some(tagged.spooled.sha256) {
+    if original.finish() != Some(original_sha256) {
         return Err(conflict());
     }
     let head = objects.head(key).await.map_err(StageError::Store)?;
@@ -143,20 +169,22 @@ async fn adopt(objects: &ObjectStore, tagged: &Tagged) -> Result<Proved, StageEr
     })
 }
 
-/// The manifest is made once. One that lies there already is ours, or of an adopted object.
+/// The manifest is made once. One that lies there already is ours, or of an adopted object; where
+/// that has none, it gets one that names its own digest.
 async fn put_manifest(
     objects: &ObjectStore,
-    tagged: &Tagged,
-    adopted: bool,
+    frozen: &Frozen,
+    proved: &Proved,
 ) -> Result<(), StageError> {
-    let key = tagged.frozen.key.manifest();
-    let sha256 = Digest::of(&tagged.frozen.manifest);
+    let key = frozen.key.manifest();
+    let manifest = match proved.adopted {
+        true => manifest::of_adopted(&frozen.manifest, proved.object_sha256, proved.object_bytes),
+        false => frozen.manifest.clone(),
+    };
+    let sha256 = Digest::of(&manifest);
     let put = Put {
         key: &key,
-        body: Body {
-            head: tagged.frozen.manifest.clone().into(),
-            tail: None,
-        },
+        body: Body::from(Bytes::from(manifest)),
         sha256,
         content_type: "application/json",
         metadata: Vec::new(),
@@ -165,7 +193,7 @@ async fn put_manifest(
     let stored = objects.put_new(put).await.map_err(StageError::Store)?;
     failpoint::hit(Point::AfterManifest);
     let there = stored == Stored::AlreadyThere;
-    if there && !adopted && read_digest(objects, &key).await? != sha256 {
+    if there && !proved.adopted && read_digest(objects, &key).await? != sha256 {
         return Err(StageError::Conflict { key });
     }
     Ok(())

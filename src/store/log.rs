@@ -91,22 +91,73 @@ pub fn move_correlated(tx: &mut Tx, from: EventSeq, to: EventSeq) -> Result<bool
 
 const LOGGED: &str = "SELECT d.seq, d.pbx, d.received_ms, d.live, d.raw, d.method FROM delivery d";
 
-/// The next deliveries that nobody has read yet, oldest first. A delivery of a PBX without vendor
-/// is passed over by `None`: its row stays, and it stays visible as not understood.
-pub fn unread(
+/// A delivery to be read; without vendor it is passed over, and stays visible as not read yet.
+pub type Unread = (EventSeq, PbxName, Option<Logged>);
+
+/// The next deliveries that nobody has read yet, oldest first, and not many bytes at once.
+pub fn unread(db: &Db, after: EventSeq, most: u32, vendor: VendorOf) -> Result<Vec<Unread>, Error> {
+    const BYTES_MAX: usize = 16 * 1024 * 1024;
+    let sql = format!("{LOGGED} WHERE d.seq > ?1 ORDER BY d.seq LIMIT ?2");
+    let read = |row: &Row| {
+        Ok((
+            EventSeq(row.get(0)?),
+            parsed(row.get(1)?)?,
+            logged(row, vendor)?,
+        ))
+    };
+    let mut unread = all(db, "read the event log", &sql, params![after.0, most], read)?;
+    let mut bytes = 0;
+    let fitting = unread.iter().take_while(|(_, _, logged)| {
+        let fits = bytes < BYTES_MAX;
+        bytes += logged.as_ref().map_or(0, |logged| logged.raw.len());
+        fits
+    });
+    unread.truncate(fitting.count());
+    Ok(unread)
+}
+
+/// Deliveries that were passed over, of PBXs that are known now.
+pub fn passed_over(
     db: &Db,
-    after: EventSeq,
+    pbxs: &[&PbxName],
     most: u32,
     vendor: VendorOf,
-) -> Result<Vec<(EventSeq, Option<Logged>)>, Error> {
-    let sql = format!("{LOGGED} WHERE d.seq > ?1 ORDER BY d.seq LIMIT ?2");
+) -> Result<Vec<Unread>, Error> {
+    let sql = format!(
+        "{LOGGED} JOIN passed_over p ON p.seq = d.seq \
+         WHERE p.pbx IN (SELECT value FROM json_each(?1)) ORDER BY d.seq LIMIT ?2"
+    );
+    let pbxs = serde_json::json!(pbxs).to_string();
     all(
         db,
-        "read the event log",
+        "read what was passed over",
         &sql,
-        params![after.0, most],
-        |row| Ok((EventSeq(row.get(0)?), logged(row, vendor)?)),
+        params![pbxs, most],
+        |row| {
+            Ok((
+                EventSeq(row.get(0)?),
+                parsed(row.get(1)?)?,
+                logged(row, vendor)?,
+            ))
+        },
     )
+}
+
+pub fn pass_over(tx: &mut Tx, seq: EventSeq, pbx: &PbxName) -> Result<(), Error> {
+    let sql = "INSERT OR IGNORE INTO passed_over (seq, pbx) VALUES (?1, ?2)";
+    execute(
+        tx,
+        "pass a delivery over",
+        sql,
+        params![seq.0, pbx.as_str()],
+    )?;
+    Ok(())
+}
+
+/// Takes a delivery from those passed over; false where somebody else did.
+pub fn take_up(tx: &mut Tx, seq: EventSeq) -> Result<bool, Error> {
+    let sql = "DELETE FROM passed_over WHERE seq = ?1";
+    Ok(execute(tx, "take a delivery up again", sql, [seq.0])? == 1)
 }
 
 /// The deliveries behind a call: those that name it, and those whose damaged id was found to.
@@ -160,7 +211,7 @@ pub fn duplicate_of(db: &Db, logged: &Logged) -> Result<Option<EventSeq>, Error>
     let sql = "SELECT min(seq) FROM delivery \
         WHERE digest64 = ?1 AND pbx = ?2 AND raw = ?3 AND seq < ?4";
     let digest = Digest::of(&logged.raw).prefix64();
-    let row = params![digest, logged.pbx.as_str(), logged.raw, logged.seq.0];
+    let row = params![digest, logged.pbx.as_str(), &logged.raw[..], logged.seq.0];
     let seq = first(db, "look for an equal delivery", sql, row, |row| row.get(0))?;
     Ok(seq.flatten().map(EventSeq))
 }
@@ -176,7 +227,7 @@ fn logged(row: &Row, vendor: VendorOf) -> rusqlite::Result<Option<Logged>> {
         vendor,
         received: UtcMs(row.get(2)?),
         live: row.get(3)?,
-        raw: row.get(4)?,
+        raw: row.get::<_, Vec<u8>>(4)?.into(),
         foretold: row.get::<_, String>(5)? == FORETOLD,
         attached: Vec::new(),
     }))

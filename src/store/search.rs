@@ -234,11 +234,14 @@ pub struct EventRow {
     pub duplicate_of: Option<EventSeq>,
 }
 
-/// The events behind a call, in the order of arrival.
+/// The events behind a call, in the order of arrival: its own, of a delivery that holds several,
+/// and what names another call but announces a file of this one.
 pub fn events_of_call(db: &Db, call_id: i64, call: &CallName) -> Result<Vec<EventRow>, Error> {
     let sql = format!(
         "SELECT e.seq, e.received_at, e.kind, e.repaired, e.duplicate_of FROM events e \
-         WHERE e.seq IN {BEHIND_CALL} AND (e.call = ?2 OR e.call IS NULL) ORDER BY e.seq, e.item"
+         WHERE e.seq IN {BEHIND_CALL} AND (e.call = ?2 OR e.call IS NULL \
+             OR NOT EXISTS (SELECT 1 FROM reading o WHERE o.seq = e.seq AND o.item <> e.item)) \
+         ORDER BY e.seq, e.item"
     );
     all(
         db,

@@ -6,6 +6,7 @@ mod doors;
 mod errors;
 mod fold;
 mod objects;
+mod passed_over;
 mod support;
 mod tidy;
 mod views;

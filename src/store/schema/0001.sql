@@ -25,6 +25,13 @@ CREATE TABLE progress (
 ) STRICT;
 INSERT INTO progress (only, correlated) VALUES (1, 0);
 
+-- Deliveries of PBXs that the settings did not name when their turn came: read when they do.
+CREATE TABLE passed_over (
+    seq INTEGER PRIMARY KEY REFERENCES delivery (seq),
+    pbx TEXT NOT NULL
+) STRICT;
+CREATE INDEX passed_over_by_pbx ON passed_over (pbx);
+
 -- Derived from the log by reading it again: calls, legs, readings.
 CREATE TABLE call (
     id             INTEGER PRIMARY KEY,
