@@ -50,6 +50,7 @@ CREATE TABLE call (
     UNIQUE (pbx, call)
 ) STRICT;
 CREATE INDEX call_by_start ON call (started_ms);
+CREATE INDEX call_by_name ON call (call);
 
 CREATE TABLE leg (
     call_id         INTEGER NOT NULL REFERENCES call (id),
@@ -160,6 +161,9 @@ CREATE INDEX recording_due ON recording (due_ms)
 CREATE INDEX recording_ripe ON recording (pbx, announced_ms) WHERE ripe = 1;
 CREATE INDEX recording_leased ON recording (id) WHERE lease_ms IS NOT NULL;
 CREATE INDEX recording_by_call ON recording (pbx, call, leg);
+-- By the whole id, as the views show it and as people ask for it.
+CREATE INDEX recording_by_id ON recording (pbx || '/' || recording);
+CREATE INDEX recording_by_name ON recording (recording);
 CREATE INDEX recording_by_announcement ON recording (announced_ms);
 
 -- What was committed before the first PUT and is sent again, byte for byte, by every retry.
