@@ -254,10 +254,11 @@ async fn read_body(
     }
 }
 
-/// rustls' errors are wrapped several times on the way, by types that are not public.
+/// rustls' errors are wrapped several times on the way, by types that are not public. That a
+/// connection ended is no matter of trust, also where TLS says so ("tls handshake eof").
 fn is_about_trust(error: &reqwest::Error) -> bool {
     let text = chain(error).to_lowercase();
-    ["certificate", "tls", "handshake"]
+    ["certificate", "fatal alert", "peer is incompatible"]
         .iter()
         .any(|word| text.contains(word))
 }

@@ -169,7 +169,7 @@ impl Worker {
         };
         let settled = match error.disposition() {
             Disposition::Retry | Disposition::Recheck if self.is_past(claim) => {
-                Settled::GiveUp(failure)
+                Settled::TakeKeptOrGiveUp(failure)
             }
             Disposition::Retry => Settled::Wait(failure, self.pause(claim)),
             Disposition::Recheck => Settled::Wait(failure, self.plan.recheck_doubtful),
@@ -264,6 +264,8 @@ fn claim(tx: &mut Tx, now: UtcMs, most: usize, queues: &mut [Queue]) -> Result<V
 enum Settled {
     /// Tried again after a pause.
     Wait(Failure, Duration),
+    /// The PBX keeps it no longer: the best body there is, or none.
+    TakeKeptOrGiveUp(Failure),
     GiveUp(Failure),
     HandBack,
 }
@@ -273,6 +275,9 @@ impl Settled {
         match self {
             Settled::Wait(failure, pause) => {
                 transitions::wait(tx, claim, now.plus(*pause), failure, now)
+            }
+            Settled::TakeKeptOrGiveUp(failure) => {
+                transitions::take_kept_or_give_up(tx, claim, failure, now)
             }
             Settled::GiveUp(failure) => transitions::give_up(tx, claim, failure, now),
             Settled::HandBack => transitions::hand_back(tx, claim, now),
@@ -284,6 +289,12 @@ impl Settled {
         match self {
             Settled::Wait(Failure { code, error, .. }, _) => {
                 tracing::warn!(%recording, attempt, code, error, "not archived yet");
+            }
+            Settled::TakeKeptOrGiveUp(Failure { code, error, .. }) => {
+                tracing::error!(
+                    %recording, attempt, code, error,
+                    "the PBX keeps it no longer: archived as far as it came, or given up"
+                );
             }
             Settled::GiveUp(Failure { code, error, .. }) => {
                 tracing::error!(%recording, attempt, code, error, "given up");

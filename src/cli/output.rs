@@ -1,7 +1,7 @@
 //! Printing for people and programs.
 //!
 //! What came from outside never reaches a terminal raw: control characters, and characters that
-//! turn the direction of text, are shown as `\u{…}`.
+//! turn the direction of text, are shown as `\u{…}`; what is longer than any honest value is cut.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -10,10 +10,17 @@ use anyhow::Context;
 use serde::Serialize;
 use serde_json::Value;
 
+/// As long as the longest URL that is kept; columns and terminals take no 64 kB.
+const SHOWN_MAX_CHARS: usize = 2048;
+
 /// Text that changes nothing on a terminal but the place it stands in.
 pub fn printable(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
+    let mut safe = String::new();
+    for (at, c) in text.chars().enumerate() {
+        if at == SHOWN_MAX_CHARS {
+            safe.push('…');
+            break;
+        }
         let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         match c.is_control() || turns {
             true => write!(safe, "\\u{{{:x}}}", u32::from(c)).expect("a String takes all"),
@@ -159,5 +166,8 @@ mod tests {
         assert_eq!(printable("+49 30 → Büro"), "+49 30 → Büro");
         assert_eq!(printable("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\\u{a}");
         assert_eq!(printable("\u{202e}gpj"), "\\u{202e}gpj");
+        let long = "x".repeat(super::SHOWN_MAX_CHARS);
+        assert_eq!(printable(&long), long);
+        assert_eq!(printable(&format!("{long}yz")), format!("{long}…"));
     }
 }

@@ -106,6 +106,7 @@ pub fn of_adopted(manifest: &[u8], object_sha256: Digest, object_bytes: u64) -> 
     fields.insert("object_sha256".to_owned(), object_sha256.to_string().into());
     fields.insert("object_bytes".to_owned(), object_bytes.into());
     fields.remove("tags");
+    fields.insert("adopted".to_owned(), true.into());
     let mut bytes = serde_json::to_vec_pretty(&fields).expect("JSON that was read can be written");
     bytes.push(b'\n');
     bytes

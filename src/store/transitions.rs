@@ -23,7 +23,8 @@ pub fn downloaded(
     now: UtcMs,
 ) -> Result<(), Error> {
     let sql = "UPDATE recording SET original_sha256 = ?3, original_bytes = ?4, media_ms = ?5, \
-        kept = ?6 WHERE id = ?1 AND state = 'pending' AND attempt = ?2 AND object_key IS NULL";
+        kept = ?6, take_kept = 0 \
+        WHERE id = ?1 AND state = 'pending' AND attempt = ?2 AND object_key IS NULL";
     let (sha256, bytes) = (original.sha256, original.bytes);
     let row = params![
         claim.row,
@@ -137,6 +138,23 @@ pub fn wait(
     let row = params![claim.row, claim.attempt, due.0, failure.code, failure.error];
     held(claim, execute(tx, "let a recording wait", sql, row)?)?;
     attempts::failed(tx, claim, failure, now)
+}
+
+/// No better body will come: the one that was kept is taken at once. Where none was, given up.
+pub fn take_kept_or_give_up(
+    tx: &mut Tx,
+    claim: &Claim,
+    failure: &Failure,
+    now: UtcMs,
+) -> Result<(), Error> {
+    let sql = "UPDATE recording SET take_kept = 1, due_ms = ?3, lease_ms = NULL, code = ?4, \
+        last_error = ?5 WHERE id = ?1 AND state = 'pending' AND attempt = ?2 \
+        AND kept IS NOT NULL AND take_kept = 0 AND object_key IS NULL";
+    let row = params![claim.row, claim.attempt, now.0, failure.code, failure.error];
+    match execute(tx, "take a body in doubt", sql, row)? {
+        0 => give_up(tx, claim, failure, now),
+        _ => attempts::failed(tx, claim, failure, now),
+    }
 }
 
 /// Given up, with its reason; only a person makes it pending again.

@@ -1,5 +1,5 @@
-//! A PBX's web server: real files over real HTTP/1.1, and all that can go wrong on the way, as a
-//! test scripts it.
+//! A PBX's web server: real files over real HTTP/1.1 or HTTPS, and all that can go wrong on the
+//! way, as a test scripts it.
 //!
 //! Never here: an HTTP library, which would refuse to misbehave.
 
@@ -9,7 +9,11 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+pub use super::answer::Answer;
 
 const RECORDING_PATH: &str = "/webapi/recording/";
 
@@ -21,169 +25,6 @@ pub fn audio(recording: &str) -> Vec<u8> {
 
 fn audio_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/audio")
-}
-
-/// One answer of a script.
-#[derive(Debug, Clone)]
-pub struct Answer {
-    status: u16,
-    headers: Vec<(String, String)>,
-    body: Vec<u8>,
-    framing: Framing,
-    delay: Duration,
-    cut: Option<usize>,
-    drip: Option<(usize, Duration)>,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Framing {
-    /// With a Content-Length of so many bytes more or less than the body has.
-    Length(isize),
-    /// In chunks, the last one sent or not.
-    Chunked { ended: bool },
-    /// Until the connection ends.
-    Close,
-    /// The body is all there is: no status, no headers.
-    Raw,
-}
-
-impl Answer {
-    pub fn status(status: u16) -> Answer {
-        Answer {
-            status,
-            headers: Vec::new(),
-            body: Vec::new(),
-            framing: Framing::Length(0),
-            delay: Duration::ZERO,
-            cut: None,
-            drip: None,
-        }
-    }
-
-    pub fn ok(body: impl Into<Vec<u8>>) -> Answer {
-        Answer::status(200).body(body)
-    }
-
-    /// What the PBX has for a recording.
-    pub fn audio(recording: &str) -> Answer {
-        Answer::ok(audio(recording)).header("Content-Type", "audio/mpeg")
-    }
-
-    pub fn redirect(to: &str) -> Answer {
-        Answer::status(302).header("Location", to)
-    }
-
-    /// These bytes instead of HTTP.
-    pub fn garbage(bytes: impl Into<Vec<u8>>) -> Answer {
-        Answer {
-            framing: Framing::Raw,
-            ..Answer::ok(bytes)
-        }
-    }
-
-    /// Takes the request and hangs up.
-    pub fn hang_up() -> Answer {
-        Answer::garbage(Vec::new())
-    }
-
-    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Answer {
-        self.body = body.into();
-        self
-    }
-
-    pub fn header(mut self, name: &str, value: &str) -> Answer {
-        self.headers.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// Before the first byte.
-    pub fn delay(mut self, delay: Duration) -> Answer {
-        self.delay = delay;
-        self
-    }
-
-    /// Hangs up after so many bytes of the body, whatever was promised.
-    pub fn cut(mut self, bytes: usize) -> Answer {
-        self.cut = Some(bytes);
-        self
-    }
-
-    /// A Content-Length that is wrong by so much; too short a one leaves bytes over.
-    pub fn length_off_by(mut self, bytes: isize) -> Answer {
-        self.framing = Framing::Length(bytes);
-        self
-    }
-
-    pub fn chunked(mut self) -> Answer {
-        self.framing = Framing::Chunked { ended: true };
-        self
-    }
-
-    /// Chunked, and then no more: the last chunk never comes.
-    pub fn chunked_without_end(mut self) -> Answer {
-        self.framing = Framing::Chunked { ended: false };
-        self
-    }
-
-    /// No length: the body ends with the connection.
-    pub fn without_length(mut self) -> Answer {
-        self.framing = Framing::Close;
-        self
-    }
-
-    /// So many bytes of the body at a time, with a pause after each.
-    pub fn drip(mut self, bytes: usize, pause: Duration) -> Answer {
-        self.drip = Some((bytes, pause));
-        self
-    }
-
-    /// True if the connection can go on.
-    fn write(&self, to: &mut impl Write) -> io::Result<bool> {
-        thread::sleep(self.delay);
-        to.write_all(&self.head())?;
-        let end = self
-            .cut
-            .map_or(self.body.len(), |cut| cut.min(self.body.len()));
-        let (piece, pause) = self.drip.unwrap_or((16 * 1024, Duration::ZERO));
-        for piece in self.body[..end].chunks(piece) {
-            match self.framing {
-                Framing::Chunked { .. } => {
-                    write!(to, "{:x}\r\n", piece.len())?;
-                    to.write_all(piece)?;
-                    to.write_all(b"\r\n")?;
-                }
-                _ => to.write_all(piece)?,
-            }
-            to.flush()?;
-            thread::sleep(pause);
-        }
-        let is_whole = self.cut.is_none();
-        match self.framing {
-            Framing::Chunked { ended: true } if is_whole => {
-                to.write_all(b"0\r\n\r\n")?;
-                Ok(true)
-            }
-            Framing::Length(0) => Ok(is_whole),
-            _ => Ok(false),
-        }
-    }
-
-    fn head(&self) -> Vec<u8> {
-        let mut head = format!("HTTP/1.1 {} Whatever\r\n", self.status);
-        for (name, value) in &self.headers {
-            head += &format!("{name}: {value}\r\n");
-        }
-        match self.framing {
-            Framing::Raw => return Vec::new(),
-            Framing::Length(off) => {
-                let bytes = self.body.len().saturating_add_signed(off);
-                head += &format!("Content-Length: {bytes}\r\n");
-            }
-            Framing::Chunked { .. } => head += "Transfer-Encoding: chunked\r\n",
-            Framing::Close => head += "Connection: close\r\n",
-        }
-        (head + "\r\n").into_bytes()
-    }
 }
 
 /// A request as it came.
@@ -211,6 +52,8 @@ struct State {
     /// By its peer, a second handle of each open connection: what ends it.
     open: Mutex<HashMap<SocketAddr, TcpStream>>,
     mode: Mutex<Mode>,
+    /// What `Authorization` must say for anything but a 401.
+    login: Mutex<Option<String>>,
 }
 
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
@@ -224,15 +67,25 @@ enum Mode {
 /// Has the files of `tests/audio`, and whatever a script says instead.
 pub struct Pbx {
     address: SocketAddr,
+    tls: Option<Arc<ServerConfig>>,
     state: Arc<State>,
     accepting: Option<JoinHandle<()>>,
 }
 
 impl Pbx {
     pub fn start() -> Pbx {
+        Pbx::start_as(None)
+    }
+
+    pub fn start_tls(tls: Arc<ServerConfig>) -> Pbx {
+        Pbx::start_as(Some(tls))
+    }
+
+    fn start_as(tls: Option<Arc<ServerConfig>>) -> Pbx {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let mut pbx = Pbx {
             address: listener.local_addr().expect("its address"),
+            tls,
             state: Arc::default(),
             accepting: None,
         };
@@ -241,7 +94,8 @@ impl Pbx {
     }
 
     pub fn base_url(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = self.tls.as_ref().map_or("http", |_| "https");
+        format!("{scheme}://{}", self.address)
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -259,6 +113,11 @@ impl Pbx {
         assert!(!answers.is_empty(), "a script without an answer");
         let mut scripts = self.state.scripts.lock().unwrap();
         scripts.insert(path.to_owned(), answers);
+    }
+
+    /// From now on whoever does not say this in `Authorization` gets a 401.
+    pub fn want_login(&self, authorization: &str) {
+        *self.state.login.lock().unwrap() = Some(authorization.to_owned());
     }
 
     /// All that was asked for, in order.
@@ -304,13 +163,13 @@ impl Pbx {
     }
 
     fn accept(&mut self, listener: TcpListener) {
-        let state = self.state.clone();
+        let (state, tls) = (self.state.clone(), self.tls.clone());
         let accept = move || {
             for stream in listener.incoming() {
                 let mode = *state.mode.lock().unwrap();
                 match (mode, stream) {
                     (Mode::Down, _) => return,
-                    (Mode::Serving, Ok(stream)) => serve(stream, state.clone()),
+                    (Mode::Serving, Ok(stream)) => serve(stream, tls.clone(), state.clone()),
                     (Mode::HangingUp, _) | (_, Err(_)) => {}
                 }
             }
@@ -326,30 +185,44 @@ impl Drop for Pbx {
 }
 
 /// On a thread of its own, until either side ends it.
-fn serve(stream: TcpStream, state: Arc<State>) {
+fn serve(stream: TcpStream, tls: Option<Arc<ServerConfig>>, state: Arc<State>) {
     // The other side may be gone again.
     let (Ok(peer), Ok(ends)) = (stream.peer_addr(), stream.try_clone()) else {
         return;
     };
     state.open.lock().unwrap().insert(peer, ends);
     thread::spawn(move || {
-        let _ = converse(stream, &state);
+        let _ = match tls {
+            None => converse(&mut { stream }, &state).map(drop),
+            Some(tls) => converse_tls(stream, tls, &state),
+        };
         // The last handle: this closes it.
         state.open.lock().unwrap().remove(&peer);
     });
 }
 
-/// Answers requests as long as both sides like. Any stream will do, also an encrypted one.
-fn converse(stream: impl Read + Write, state: &State) -> io::Result<()> {
-    let mut stream = BufReader::new(stream);
-    while let Some(request) = read(&mut stream)? {
-        let answer = answer(&request.path, state);
-        state.requests.lock().unwrap().push(request);
-        if !answer.write(stream.get_mut())? {
-            break;
-        }
+fn converse_tls(stream: TcpStream, tls: Arc<ServerConfig>, state: &State) -> io::Result<()> {
+    let connection = ServerConnection::new(tls).map_err(io::Error::other)?;
+    let mut stream = StreamOwned::new(connection, stream);
+    if converse(&mut stream, state)? {
+        stream.conn.send_close_notify();
+        stream.flush()?;
     }
     Ok(())
+}
+
+/// Answers requests as long as both sides like; false if an answer was cut off. Any stream will
+/// do, also an encrypted one.
+fn converse(stream: &mut (impl Read + Write), state: &State) -> io::Result<bool> {
+    let mut stream = BufReader::new(stream);
+    while let Some(request) = read(&mut stream)? {
+        let answer = answer(&request, state);
+        state.requests.lock().unwrap().push(request);
+        if !answer.write(stream.get_mut())? {
+            return Ok(!answer.is_cut());
+        }
+    }
+    Ok(true)
 }
 
 fn read(stream: &mut impl BufRead) -> io::Result<Option<Request>> {
@@ -376,7 +249,13 @@ fn read(stream: &mut impl BufRead) -> io::Result<Option<Request>> {
     }))
 }
 
-fn answer(path: &str, state: &State) -> Answer {
+fn answer(request: &Request, state: &State) -> Answer {
+    let path = request.path.as_str();
+    if let Some(login) = &*state.login.lock().unwrap()
+        && request.header("authorization") != Some(login)
+    {
+        return Answer::status(401);
+    }
     if let Some(script) = state.scripts.lock().unwrap().get_mut(path) {
         let last = script.len() == 1;
         let next = if last {

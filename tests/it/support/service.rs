@@ -323,7 +323,8 @@ impl Service {
         });
     }
 
-    fn command(&self) -> Command {
+    /// A verb with the service's settings, for a test that wants more of it than `cli`.
+    pub fn command(&self) -> Command {
         let mut command = Command::new(BINARY);
         command.arg("--config").arg(self.config());
         for inherited in ["CALLVAULT_CONFIG", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET"] {

@@ -196,7 +196,7 @@ fn spawn(dir: &Path, ports: &[u16; 10]) -> Child {
     let log = File::create(dir.join("log")).expect("weed's log");
     let shared = log.try_clone().expect("weed's log");
     let ports = PORT_FLAGS.iter().zip(ports);
-    Command::new(binary())
+    Command::new(venv_program("weed"))
         .arg("mini")
         .arg(format!("-dir={}", dir.join("data").display()))
         .arg(format!("-s3.config={}", dir.join("s3.json").display()))
@@ -217,18 +217,20 @@ fn spawn(dir: &Path, ports: &[u16; 10]) -> Child {
         .expect("start weed")
 }
 
-fn binary() -> PathBuf {
+/// A program of the tests' Python environment: where `tests/run` puts it, or elsewhere by
+/// `CALLVAULT_TEST_VENV`.
+pub fn venv_program(name: &str) -> PathBuf {
     let venv = std::env::var_os("CALLVAULT_TEST_VENV").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv"),
         PathBuf::from,
     );
-    let binary = venv.join("bin/weed");
+    let program = venv.join("bin").join(name);
     assert!(
-        binary.exists(),
+        program.exists(),
         "{} is missing: run tests/run first",
-        binary.display()
+        program.display()
     );
-    binary
+    program
 }
 
 fn write_identities(dir: &Path, access_key: &str, secret_key: &str) {

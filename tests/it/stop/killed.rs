@@ -1,0 +1,207 @@
+//! SIGKILL at random moments, under load.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde_json::json;
+
+use crate::support::calls::{key, keys, spooled, url};
+use crate::support::hook::{Ledger, Request, target};
+use crate::support::id3;
+use crate::support::pbx::{Answer, Pbx, audio};
+use crate::support::service::{Service, Setup};
+use crate::support::vault::{Vault, on_both_stores};
+use crate::support::wait::wait_for;
+
+on_both_stores!(kills_lose_nothing_and_double_nothing);
+
+const KILLS: usize = 20;
+const CLIENTS: usize = 4;
+/// So that each life has work from its first moment on. All their objects and manifests have to fit
+/// into one page of versions.
+const CALLS_PER_LIFE: usize = 20;
+const AUDIO: &str = "230307150805_46-1-1";
+
+fn kills_lose_nothing_and_double_nothing(vault: &Vault) {
+    let mut dice = Dice::new();
+    let pbx = Pbx::start();
+    let mut service = vault.set_up(Setup::hq(&pbx.base_url())).start();
+    let load = Load::new(service.hook(), &pbx);
+    thread::scope(|scope| {
+        for _ in 0..CLIENTS {
+            scope.spawn(|| load.run());
+        }
+        // Also when an assertion in between fails.
+        let _stop = Stop(&load.is_over);
+        for _ in 0..KILLS {
+            let moment = Instant::now() + Duration::from_millis(dice.below(300));
+            wait_for("the moment comes", Duration::from_secs(1), || {
+                Instant::now() >= moment
+            });
+            service.kill();
+            service.restart();
+            *load.hook.lock().unwrap() = service.hook();
+            load.calls_max.fetch_add(CALLS_PER_LIFE, Ordering::SeqCst);
+        }
+    });
+    service.wait_until_read();
+    assert_all_is_there(vault, &service, &load);
+}
+
+fn assert_all_is_there(vault: &Vault, service: &Service, load: &Load) {
+    load.ledger.assert_logged(&service.index());
+    let recordings: BTreeSet<String> = service
+        .rows("SELECT json_quote(substr(recording, 4)) FROM recordings")
+        .iter()
+        .map(|name| name.as_str().unwrap().to_owned())
+        .collect();
+    let announced = load.announced.lock().unwrap();
+    let lost: Vec<&String> = announced.difference(&recordings).collect();
+    assert!(lost.is_empty(), "announced and unknown: {lost:?}");
+    eprintln!(
+        "{} events acknowledged, {} recordings announced",
+        load.ledger.acknowledged(),
+        announced.len()
+    );
+    assert!(announced.len() > KILLS, "too little load to tell");
+
+    service.wait_for_recordings("archived", recordings.len() as i64);
+    wait_for("the spool is empty", Duration::from_secs(5), || {
+        spooled(service).is_empty()
+    });
+    assert_eq!(vault.keys(), keys(recordings.iter().map(String::as_str)));
+    for recording in recordings.iter().take(10) {
+        let object = vault.read(&key(recording));
+        assert!(id3::split(&object).1 == audio(AUDIO), "{recording}");
+    }
+    let index = service.index();
+    let sound: String = index
+        .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(sound, "ok");
+}
+
+/// Calls that come and come, each event at least once, some twice.
+struct Load<'a> {
+    hook: Mutex<SocketAddr>,
+    pbx: &'a Pbx,
+    calls: AtomicUsize,
+    calls_max: AtomicUsize,
+    ledger: Ledger,
+    /// Whose announcement was acknowledged.
+    announced: Mutex<BTreeSet<String>>,
+    is_over: AtomicBool,
+}
+
+impl<'a> Load<'a> {
+    fn new(hook: SocketAddr, pbx: &'a Pbx) -> Load<'a> {
+        Load {
+            hook: Mutex::new(hook),
+            pbx,
+            calls: AtomicUsize::new(0),
+            calls_max: AtomicUsize::new(CALLS_PER_LIFE),
+            ledger: Ledger::default(),
+            announced: Mutex::default(),
+            is_over: AtomicBool::new(false),
+        }
+    }
+
+    fn run(&self) {
+        while !self.is_over.load(Ordering::SeqCst) {
+            let number = self.calls.fetch_add(1, Ordering::SeqCst);
+            wait_for(
+                "there is to be another call",
+                Duration::from_secs(20),
+                || {
+                    number < self.calls_max.load(Ordering::SeqCst)
+                        || self.is_over.load(Ordering::SeqCst)
+                },
+            );
+            self.call(number);
+        }
+    }
+
+    fn call(&self, number: usize) {
+        let call = format!("2303071200{:02}_{number}", number % 60);
+        let recording = format!("{call}-1-1");
+        let fine = Answer::ok(audio(AUDIO)).drip(2048, Duration::from_millis(5));
+        let answers = match number % 3 {
+            0 => vec![Answer::status(404), fine],
+            _ => vec![fine],
+        };
+        self.pbx.script(&recording, answers);
+        let leg = format!("{call}-1");
+        self.deliver(
+            json!({"Event": "ringing", "Callerid": "05552221133", "User": "117",
+            "Usertype": "ext", "Id": format!("{call}-0")}),
+        );
+        self.deliver(
+            json!({"Event": "incomingcall_started", "Callerid": "05552221133",
+            "User": "117", "Trtype": "NotDef", "Id": leg}),
+        );
+        self.deliver(
+            json!({"Event": "incoming", "Callerid": "05552221133", "User": "117",
+            "Finishtype": "Ok", "Transfer": "False", "Duration": "00:04", "Id": leg}),
+        );
+        let recorded = self.deliver(json!({"Event": "recording", "FileUrls": [url(&recording)],
+            "Callerid": "05552221133", "User": "117", "Id": leg}));
+        if recorded {
+            self.announced.lock().unwrap().insert(recording);
+        }
+    }
+
+    /// Twice, as a mirror would; says whether it was acknowledged at all.
+    fn deliver(&self, event: serde_json::Value) -> bool {
+        let request = Request::post(target("hq"), "application/json", event.to_string());
+        let send = || {
+            let hook = *self.hook.lock().unwrap();
+            let is_acknowledged = self.ledger.send(hook, &request);
+            if !is_acknowledged {
+                self.wait_for_another(hook);
+            }
+            is_acknowledged
+        };
+        let first = send();
+        send() || first
+    }
+
+    /// A PBX does not send again, but its calls do not all fall into one gap either.
+    fn wait_for_another(&self, hook: SocketAddr) {
+        wait_for("the service is back", Duration::from_secs(20), || {
+            *self.hook.lock().unwrap() != hook || self.is_over.load(Ordering::SeqCst)
+        });
+    }
+}
+
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// The same moments again with the seed that was printed, in `CALLVAULT_TEST_SEED`.
+struct Dice(u64);
+
+impl Dice {
+    fn new() -> Dice {
+        let given = std::env::var("CALLVAULT_TEST_SEED").ok();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let seed = given.map_or(now.as_nanos() as u64, |seed| seed.parse().unwrap());
+        eprintln!("CALLVAULT_TEST_SEED={seed}");
+        Dice(seed | 1)
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        // xorshift64
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % end
+    }
+}
