@@ -40,12 +40,6 @@ pub fn index_path(settings: &Settings) -> PathBuf {
     settings.data_dir.join("index.sqlite")
 }
 
-/// The store of the settings.
-pub async fn open_objects(settings: &Settings) -> anyhow::Result<ObjectStore> {
-    let opened = ObjectStore::open(&settings.store).await;
-    opened.context("open the store")
-}
-
 /// The service, running.
 pub struct Service {
     pub hook: SocketAddr,
@@ -166,7 +160,7 @@ async fn world(settings: &Settings, store: Store, clock: Clock) -> anyhow::Resul
         clock,
         store,
         spool,
-        objects: open_objects(settings).await?,
+        objects: ObjectStore::open(&settings.store).await,
         pbxs,
         key: settings.archive.key.clone(),
     })

@@ -56,14 +56,14 @@ pub struct Head {
 }
 
 impl ObjectStore {
-    /// Asks nothing of an S3 store yet; makes the directory of a directory store.
-    pub async fn open(settings: &StoreSettings) -> Result<ObjectStore, Error> {
-        Ok(match settings {
+    /// Asks nothing of an S3 store yet; makes the directory of a directory store, where it can.
+    pub async fn open(settings: &StoreSettings) -> ObjectStore {
+        match settings {
             StoreSettings::Directory { path } => {
-                ObjectStore::Directory(dir::Directory::open(path).await?)
+                ObjectStore::Directory(dir::Directory::open(path).await)
             }
             StoreSettings::S3(settings) => ObjectStore::S3(s3::Bucket::open(settings).await),
-        })
+        }
     }
 
     /// Stores a new object, whole or not at all, and never in place of another.

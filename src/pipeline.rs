@@ -48,7 +48,7 @@ pub struct Source {
 
 /// Takes a claimed recording all the way, or says at which stage it failed and why.
 pub async fn archive(world: &World, claim: Claim) -> Result<Archived, StageError> {
-    let claim = match upload::found(world, claim).await? {
+    let claim = match upload::already(world, claim).await? {
         Ok(uploaded) => return index::index(world, uploaded).await, // only the index did not know
         Err(claim) => claim,
     };

@@ -8,7 +8,7 @@ use super::{Exit, output};
 use crate::config::Settings;
 use crate::model::chain::chain;
 use crate::model::id::PbxName;
-use crate::objects::{Canary, Operation};
+use crate::objects::{Canary, ObjectStore, Operation};
 use crate::pbx;
 
 #[derive(Args)]
@@ -104,10 +104,7 @@ async fn ask_pbx(settings: &crate::config::Pbx, findings: &mut Findings) -> anyh
 }
 
 async fn try_store(settings: &Settings, findings: &mut Findings) -> anyhow::Result<()> {
-    let store = match crate::app::open_objects(settings).await {
-        Ok(store) => store,
-        Err(error) => return findings.say("FAILED", "store", &format!("{error:#}")),
-    };
+    let store = ObjectStore::open(&settings.store).await;
     let about = format!("store {}", store.describe());
     match store.canary(&token()?).await {
         Ok(Canary::Removed) => {

@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::search::{legs, transfer};
 use super::{Exit, output};
-use crate::app::{Service, index_path, open_objects};
+use crate::app::{Service, index_path};
 use crate::catalog::{self, verify::verify};
 use crate::clock::Clock;
 use crate::config::{self, Settings};
@@ -24,6 +24,7 @@ use crate::model::chain::chain;
 use crate::model::filter::Filter;
 use crate::model::id::CallId;
 use crate::model::time::clock_text;
+use crate::objects::ObjectStore;
 use crate::store::Reader;
 use crate::store::search::RecordingRow;
 
@@ -198,7 +199,7 @@ async fn show(
     reader: &Reader,
     rows: &[RecordingRow],
 ) -> anyhow::Result<usize> {
-    let store = open_objects(settings).await?;
+    let store = ObjectStore::open(&settings.store).await;
     let (mut cells, mut sound) = (Vec::new(), 0);
     for row in rows.iter().rev() {
         let verified = verify(&store, row).await;

@@ -17,6 +17,7 @@ use crate::model::chain::chain;
 use crate::model::filter::Filter;
 use crate::model::id::PbxName;
 use crate::model::job::State;
+use crate::objects::ObjectStore;
 use crate::store::Reader;
 use crate::store::search::RecordingRow;
 
@@ -51,7 +52,7 @@ pub async fn run(arguments: Arguments, settings: &Settings) -> anyhow::Result<Ex
     let directory = &arguments.output;
     std::fs::create_dir_all(directory)
         .with_context(|| format!("make the directory {}", directory.display()))?;
-    let store = crate::app::open_objects(settings).await?;
+    let store = ObjectStore::open(&settings.store).await;
     let bar = progress(&rows);
     let mut tally = Tally::default();
     for (row, name) in rows.iter().zip(names(&rows)) {

@@ -12,6 +12,7 @@ use crate::model::chain::chain;
 use crate::model::digest::Digest;
 use crate::model::filter::Filter;
 use crate::model::job::State;
+use crate::objects::ObjectStore;
 use crate::store::Reader;
 use crate::store::search::RecordingRow;
 
@@ -37,7 +38,7 @@ pub async fn run(arguments: Arguments, settings: &Settings) -> anyhow::Result<Ex
         eprintln!("nothing is archived yet");
         return Ok(Exit::Failed);
     }
-    let store = crate::app::open_objects(settings).await?;
+    let store = ObjectStore::open(&settings.store).await;
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {eta} {msg}")
         .expect("a fixed template is right");
     let bar = ProgressBar::new(rows.len() as u64).with_style(style);

@@ -32,17 +32,14 @@ pub struct Directory {
 }
 
 impl Directory {
-    pub(super) async fn open(root: &Path) -> Result<Directory, Error> {
+    /// Makes the directory where it can. One that is away is told at each use: it may come back,
+    /// and events are logged meanwhile.
+    pub(super) async fn open(root: &Path) -> Directory {
         let root = root.to_owned();
         blocking(move || {
-            let made = DirBuilder::new()
-                .recursive(true)
-                .mode(DIRECTORY_MODE)
-                .create(&root);
-            match made.and_then(|()| open_root(&root)) {
-                Ok(_) => Ok(Directory { root }),
-                Err(source) => Err(Error::OpenDirectory { path: root, source }),
-            }
+            let mut builder = DirBuilder::new();
+            let _ = builder.recursive(true).mode(DIRECTORY_MODE).create(&root);
+            Directory { root }
         })
         .await
     }

@@ -50,8 +50,6 @@ impl fmt::Display for At {
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("opening the store's directory {}", path.display())]
-    OpenDirectory { path: PathBuf, source: io::Error },
     #[error("sweeping the store's directory {}", path.display())]
     Sweep { path: PathBuf, source: io::Error },
 
@@ -117,10 +115,7 @@ impl Error {
             | Error::Permission { at, .. }
             | Error::Disk { at, .. }
             | Error::Cut { at, .. } => Some(at.operation),
-            Error::OpenDirectory { .. }
-            | Error::Sweep { .. }
-            | Error::Local { .. }
-            | Error::OtherContent { .. } => None,
+            Error::Sweep { .. } | Error::Local { .. } | Error::OtherContent { .. } => None,
         }
     }
 

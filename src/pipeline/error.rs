@@ -31,7 +31,7 @@ pub enum StageError {
     },
     #[error("upload")]
     Store(#[source] objects::Error),
-    #[error("the store holds {key} with another digest than was sent")]
+    #[error("the store does not hold {key} as it was sent")]
     NotProved { key: ObjectKey },
     #[error("another recording lies at {key}; it is left as it is, the local copy is kept")]
     Conflict { key: ObjectKey },
@@ -137,7 +137,7 @@ fn of_spool(error: &spool::Error) -> Code {
 fn of_store(error: &objects::Error) -> Code {
     use objects::Error;
     match error {
-        Error::OpenDirectory { .. } | Error::Sweep { .. } | Error::Disk { .. } => Code::StoreDisk,
+        Error::Sweep { .. } | Error::Disk { .. } => Code::StoreDisk,
         Error::Unreachable { .. } => Code::StoreUnreachable,
         Error::Unsent { .. } => Code::StoreUnsent,
         Error::Refused { .. } => Code::StoreRefused,

@@ -1,7 +1,5 @@
 //! Upload: the object stored, proved to be ours, its manifest beside it. Nothing is ever rewritten.
 
-use bytes::Bytes;
-
 use super::World;
 use super::error::StageError;
 use super::tag::Tagged;
@@ -20,17 +18,19 @@ pub struct Uploaded {
 }
 
 pub async fn upload(world: &World, tagged: Tagged) -> Result<Uploaded, StageError> {
-    let stored = put_object(&world.objects, &tagged).await?;
-    let (frozen, key) = (&tagged.frozen, &tagged.frozen.key);
-    let proved = match prove(&world.objects, frozen, &stored).await? {
-        Some(proved) => proved,
-        // Something lies there that is not what we sent.
-        None if stored == Stored::AlreadyThere => {
-            adopt(&world.objects, key, tagged.spooled.sha256).await?
-        }
-        None => return Err(StageError::NotProved { key: key.clone() }),
+    let (objects, frozen) = (&world.objects, &tagged.frozen);
+    let not_proved = || StageError::NotProved {
+        key: frozen.key.clone(),
     };
-    put_manifest(&world.objects, frozen, &proved).await?;
+    let stored = put_object(objects, &tagged).await?;
+    let found = find(objects, &frozen.key).await?.ok_or_else(not_proved)?;
+    let proved = match (found.is(frozen), stored) {
+        (true, Stored::Created { version_id }) => found.proved(version_id),
+        (true, Stored::AlreadyThere) => found.proved(None),
+        (false, Stored::AlreadyThere) => adopt(objects, &tagged, found).await?,
+        (false, Stored::Created { .. }) => return Err(not_proved()),
+    };
+    put_manifest(objects, frozen, &proved).await?;
     Ok(Uploaded {
         claim: tagged.claim,
         proved,
@@ -39,21 +39,18 @@ pub async fn upload(world: &World, tagged: Tagged) -> Result<Uploaded, StageErro
 
 /// What a life before this one may have left to find: the local copy is gone, and the store holds
 /// just what was frozen. Then nothing need be asked of the PBX, which may have deleted the file.
-pub async fn found(world: &World, claim: Claim) -> Result<Result<Uploaded, Claim>, StageError> {
-    let Some(frozen) = claim
-        .frozen
-        .as_ref()
-        .filter(|_| !world.spool.path(&claim.id).exists())
-    else {
+pub async fn already(world: &World, claim: Claim) -> Result<Result<Uploaded, Claim>, StageError> {
+    let local = world.spool.path(&claim.id);
+    let Some(frozen) = claim.frozen.as_ref().filter(|_| !local.exists()) else {
         return Ok(Err(claim));
     };
-    match prove(&world.objects, frozen, &Stored::AlreadyThere).await? {
-        Some(proved) => {
-            put_manifest(&world.objects, frozen, &proved).await?;
-            Ok(Ok(Uploaded { claim, proved }))
-        }
-        None => Ok(Err(claim)),
-    }
+    let found = find(&world.objects, &frozen.key).await?;
+    let ours = found.filter(|found| found.is(frozen));
+    let Some(proved) = ours.map(|found| found.proved(None)) else {
+        return Ok(Err(claim));
+    };
+    put_manifest(&world.objects, frozen, &proved).await?;
+    Ok(Ok(Uploaded { claim, proved }))
 }
 
 async fn put_object(objects: &ObjectStore, tagged: &Tagged) -> Result<Stored, StageError> {
@@ -105,86 +102,97 @@ fn essentials(tagged: &Tagged) -> Vec<(&'static str, String)> {
         .collect()
 }
 
-/// Whether the store holds exactly what was frozen: by the checksum that it keeps, or, where it
-/// keeps none, by reading the object back.
-async fn prove(
-    objects: &ObjectStore,
-    frozen: &Frozen,
-    stored: &Stored,
-) -> Result<Option<Proved>, StageError> {
-    let head = objects.head(&frozen.key).await.map_err(StageError::Store)?;
+/// What lies at a key.
+struct Found {
+    sha256: Digest,
+    bytes: u64,
+    version_id: Option<String>,
+    how: &'static str,
+}
+
+impl Found {
+    fn is(&self, frozen: &Frozen) -> bool {
+        (self.sha256, self.bytes) == (frozen.object_sha256, frozen.object_bytes)
+    }
+
+    fn proved(self, version_id: Option<String>) -> Proved {
+        Proved {
+            object_sha256: self.sha256,
+            object_bytes: self.bytes,
+            version_id: version_id.or(self.version_id),
+            how: self.how,
+            adopted: false,
+        }
+    }
+}
+
+/// By the checksum that the store keeps, or, where it keeps none, by reading the object back.
+async fn find(objects: &ObjectStore, key: &ObjectKey) -> Result<Option<Found>, StageError> {
+    let head = objects.head(key).await.map_err(StageError::Store)?;
     let Some(head) = head else { return Ok(None) };
     let (sha256, how) = match head.sha256 {
-        Some(sha256) => (sha256, "by the store's own SHA-256"),
-        None => (
-            read_digest(objects, &frozen.key).await?,
-            "read back and hashed",
-        ),
+        Some(sha256) => (Some(sha256), "by the store's own SHA-256"),
+        None => (read_digest(objects, key).await?, "read back and hashed"),
     };
-    let version_id = match stored {
-        Stored::Created { version_id } => version_id.clone().or(head.version_id),
-        Stored::AlreadyThere => head.version_id,
-    };
-    let ours = sha256 == frozen.object_sha256 && head.bytes == frozen.object_bytes;
-    Ok(ours.then_some(Proved {
-        object_sha256: sha256,
-        object_bytes: head.bytes,
-        version_id,
+    Ok(sha256.map(|sha256| Found {
+        sha256,
+        bytes: head.bytes,
+        version_id: head.version_id,
         how,
-        adopted: false,
     }))
 }
 
-async fn read_digest(objects: &ObjectStore, key: &ObjectKey) -> Result<Digest, StageError> {
-    let digest = objects.digest(key).await.map_err(StageError::Store)?;
-    digest.ok_or_else(|| StageError::NotProved { key: key.clone() })
+async fn read_digest(objects: &ObjectStore, key: &ObjectKey) -> Result<Option<Digest>, StageError> {
+    objects.digest(key).await.map_err(StageError::Store)
 }
 
 /// An object that an earlier life of this archive stored under another tag: if the original that
-/// can be rebuilt from it is ours, it is ours, digest and manifest and all.
-async fn adopt(
-    objects: &ObjectStore,
-    key: &ObjectKey,
-    original_sha256: Digest,
-) -> Result<Proved, StageError> {
-    let conflict = || StageError::Conflict { key: key.clone() };
+/// can be rebuilt from it is ours, it is ours, digest and manifest and all. It must read as it was
+/// found: a reading that went wrong on the way is no conflict, for which a person would be called.
+async fn adopt(objects: &ObjectStore, tagged: &Tagged, found: Found) -> Result<Proved, StageError> {
+    let key = &tagged.frozen.key;
+    let not_proved = || StageError::NotProved { key: key.clone() };
     let object = objects.get(key).await.map_err(StageError::Store)?;
-    let mut object = object.ok_or_else(|| StageError::NotProved { key: key.clone() })?;
+    let mut object = object.ok_or_else(not_proved)?;
     let mut whole = Hasher::new();
     let mut original = Rebuilt::new(object.bytes());
     while let Some(chunk) = object.chunk().await.map_err(StageError::Store)? {
         whole.update(&chunk);
         original.update(&chunk);
     }
-    if original.finish() != Some(original_sha256) {
-        return Err(conflict());
+    if (whole.finish(), object.bytes()) != (found.sha256, found.bytes) {
+        return Err(not_proved());
     }
-    let head = objects.head(key).await.map_err(StageError::Store)?;
+    if original.finish() != Some(tagged.spooled.sha256) {
+        return Err(StageError::Conflict { key: key.clone() });
+    }
     Ok(Proved {
-        object_sha256: whole.finish(),
-        object_bytes: object.bytes(),
-        version_id: head.and_then(|head| head.version_id),
         how: "read back and rebuilt",
         adopted: true,
+        ..found.proved(None)
     })
 }
 
-/// The manifest is made once. One that lies there already is ours, or of an adopted object; where
-/// that has none, it gets one that names its own digest.
+/// The manifest is made once, and proved as the object is. One that lies beside an adopted object
+/// is adopted with it; where that has none, it gets ours, with its own digest in it.
 async fn put_manifest(
     objects: &ObjectStore,
     frozen: &Frozen,
     proved: &Proved,
 ) -> Result<(), StageError> {
     let key = frozen.key.manifest();
-    let manifest = match proved.adopted {
-        true => manifest::of_adopted(&frozen.manifest, proved.object_sha256, proved.object_bytes),
-        false => frozen.manifest.clone(),
+    let ours = &frozen.manifest;
+    let bytes = match proved.adopted {
+        true => manifest::of_adopted(ours, proved.object_sha256, proved.object_bytes),
+        false => ours.clone(),
     };
-    let sha256 = Digest::of(&manifest);
+    let sha256 = Digest::of(&bytes);
     let put = Put {
         key: &key,
-        body: Body::from(Bytes::from(manifest)),
+        body: Body {
+            head: bytes.into(),
+            tail: None,
+        },
         sha256,
         content_type: "application/json",
         metadata: Vec::new(),
@@ -192,9 +200,17 @@ async fn put_manifest(
     failpoint::hit(Point::BeforeManifest);
     let stored = objects.put_new(put).await.map_err(StageError::Store)?;
     failpoint::hit(Point::AfterManifest);
-    let there = stored == Stored::AlreadyThere;
-    if there && !proved.adopted && read_digest(objects, &key).await? != sha256 {
-        return Err(StageError::Conflict { key });
+    let was_there = stored == Stored::AlreadyThere;
+    if was_there && proved.adopted {
+        return Ok(());
     }
-    Ok(())
+    let found = find(objects, &key).await?.map(|found| found.sha256);
+    match found {
+        Some(found) if found == sha256 => Ok(()),
+        // As above: only what reads so twice is another's.
+        Some(found) if was_there && read_digest(objects, &key).await? == Some(found) => {
+            Err(StageError::Conflict { key })
+        }
+        _ => Err(StageError::NotProved { key }),
+    }
 }

@@ -15,6 +15,7 @@ mod pbx_tls;
 mod reading;
 mod readme;
 mod stop;
+mod store_faults;
 mod support;
 mod tidy;
 mod untrusted;

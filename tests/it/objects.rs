@@ -59,7 +59,7 @@ fn numbers(bytes: usize) -> Vec<u8> {
 async fn directory(path: &Path) -> ObjectStore {
     let path = path.to_owned();
     let settings = StoreSettings::Directory { path };
-    ObjectStore::open(&settings).await.unwrap()
+    ObjectStore::open(&settings).await
 }
 
 fn settings(endpoint: String, access_key: &str, secret_key: &str) -> S3Settings {
@@ -84,9 +84,7 @@ fn settings_of(weed: &Weed) -> S3Settings {
 }
 
 async fn s3(settings: S3Settings) -> ObjectStore {
-    ObjectStore::open(&StoreSettings::S3(Box::new(settings)))
-        .await
-        .unwrap()
+    ObjectStore::open(&StoreSettings::S3(Box::new(settings))).await
 }
 
 #[tokio::test]

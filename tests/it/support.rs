@@ -9,6 +9,7 @@ pub mod id3;
 pub mod index;
 pub mod outcome;
 pub mod pbx;
+pub mod proxy;
 pub mod service;
 pub mod tls;
 pub mod vault;

@@ -87,6 +87,12 @@ impl Weed {
         format!("ro-{}", self.access_key)
     }
 
+    /// May read, list and write, and by that delete, unless a bucket's policy denies it; has the
+    /// same secret.
+    pub fn writer_access_key(&self) -> String {
+        format!("rw-{}", self.access_key)
+    }
+
     pub async fn create_bucket(&self, name: &str, versioning: bool) {
         let client = self.client();
         let created = client.create_bucket().bucket(name).send().await;
@@ -246,6 +252,7 @@ fn write_identities(dir: &Path, access_key: &str, secret_key: &str) {
     let identities = serde_json::json!({"identities": [
         identity("admin", access_key, &all),
         identity("ro", &format!("ro-{access_key}"), &["Read", "List"]),
+        identity("rw", &format!("rw-{access_key}"), &["Read", "List", "Write"]),
     ]});
     fs::write(dir.join("s3.json"), identities.to_string()).expect("weed's identities");
 }
