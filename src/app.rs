@@ -21,9 +21,13 @@ use crate::http::hook::{Door, Hook, Refusals};
 use crate::http::listener::{Limits, Listener};
 use crate::http::{health, hook};
 use crate::model::chain::chain;
+use crate::model::id::PbxName;
+use crate::model::time::UtcMs;
 use crate::objects::ObjectStore;
+use crate::pipeline::table::Code;
 use crate::pipeline::{Source, World};
 use crate::spool::Spool;
+use crate::store::attempts::Failure;
 use crate::store::{Store, recordings, transitions};
 use crate::upkeep::foretell::{Foreteller, Watched};
 use crate::worker::{self, Plan, Worker};
@@ -88,17 +92,17 @@ impl Service {
         let reading = async move { correlator.run(&heard, &told).await };
         tasks.spawn(unless(until(stopped.clone()), reading));
         let worker = Worker::new(world.clone(), plan(settings));
-        let stop_working = until(stopped.clone());
-        tasks.spawn(async move { worker.run(&enqueued, stop_working, DRAIN_JOBS).await });
+        tasks.spawn(work(world.clone(), worker, enqueued, stopped.clone()));
         let looking = look_out(foreteller(settings, &world), logged);
         tasks.spawn(unless(until(stopped.clone()), looking));
+        upkeep::beat(&store, &clock, true).await;
         tasks.spawn(care(
             store.clone(),
             clock.clone(),
             refusals.clone(),
+            clock.now(),
             until(stopped),
         ));
-        upkeep::beat(&store, &clock, true).await;
         tracing::info!(%hook, %admin, store = world.objects.describe(), "ready");
         Ok(Service {
             hook,
@@ -169,6 +173,17 @@ async fn world(settings: &Settings, store: Store, clock: Clock) -> anyhow::Resul
 /// Settles what an earlier life left: leases of the dead, killed writes, files nobody waits for.
 async fn recover(world: &World) -> anyhow::Result<()> {
     let released = world.store.write(transitions::release_leases).await?;
+    let pbxs: Vec<PbxName> = world.pbxs.keys().cloned().collect();
+    let row = Code::PbxNotConfigured.row();
+    let failure = Failure {
+        stage: "download",
+        code: row.code,
+        error: row.means.to_owned(),
+    };
+    world
+        .store
+        .write(move |tx| transitions::set_aside(tx, &pbxs, &failure))
+        .await?;
     let wanted = world
         .store
         .read(|reader| recordings::spooled(reader))
@@ -176,30 +191,50 @@ async fn recover(world: &World) -> anyhow::Result<()> {
     let spool = world.spool.clone();
     let files =
         tokio::task::spawn_blocking(move || spool.sweep(|id| wanted.contains(id))).await??;
-    // A store that is away must not keep events from being logged.
-    let temporaries = world.objects.sweep().await.unwrap_or_else(|error| {
-        tracing::warn!(error = chain(&error), "the store was not swept");
-        0
-    });
-    if released + files + temporaries > 0 {
-        tracing::info!(released, files, temporaries, "recovered");
+    if released + files > 0 {
+        tracing::info!(released, files, "recovered");
     }
     Ok(())
 }
 
+/// Sweeps the store, then works. A store that is away must not keep events from being logged, so
+/// nothing but the first write waits for it.
+async fn work(
+    world: Arc<World>,
+    worker: Worker,
+    enqueued: Arc<Notify>,
+    stopped: watch::Receiver<bool>,
+) {
+    let sweep = async {
+        match world.objects.sweep().await {
+            Ok(0) => {}
+            Ok(temporaries) => tracing::info!(temporaries, "the store was swept"),
+            Err(error) => tracing::warn!(error = chain(&error), "the store was not swept"),
+        }
+    };
+    unless(until(stopped.clone()), sweep).await;
+    worker.run(&enqueued, until(stopped), DRAIN_JOBS).await;
+}
+
 /// Counts and heartbeats.
-async fn care(store: Store, clock: Clock, refusals: Arc<Refusals>, stop: impl Future<Output = ()>) {
+async fn care(
+    store: Store,
+    clock: Clock,
+    refusals: Arc<Refusals>,
+    mut beaten: UtcMs,
+    stop: impl Future<Output = ()>,
+) {
     tokio::pin!(stop);
-    let mut beaten = clock.now();
     loop {
         tokio::select! {
             () = tokio::time::sleep(upkeep::PERIOD) => {}
             () = &mut stop => return,
         }
         upkeep::keep_refusals(&store, &clock, refusals.take()).await;
-        if clock.now() >= beaten.plus(upkeep::BEAT) {
+        let now = clock.now();
+        if now >= beaten.plus(upkeep::BEAT) {
             upkeep::beat(&store, &clock, false).await;
-            beaten = clock.now();
+            beaten = now;
         }
     }
 }
@@ -268,7 +303,7 @@ fn write_addresses(data_dir: &Path, hook: SocketAddr, admin: SocketAddr) -> anyh
         .with_context(|| format!("write {}", path.display()))
 }
 
-fn doors(settings: &Settings) -> BTreeMap<crate::model::id::PbxName, Door> {
+fn doors(settings: &Settings) -> BTreeMap<PbxName, Door> {
     let door = |pbx: &crate::config::Pbx| Door {
         secret: pbx.hook_secret.clone(),
         allow_from: pbx.allow_from.clone(),

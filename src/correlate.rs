@@ -78,10 +78,10 @@ impl Correlator {
     pub async fn run(&self, logged: &Notify, enqueued: &Notify) {
         loop {
             match self.batch().await {
-                Ok(0) => {
+                Ok(None) => {
                     let _ = tokio::time::timeout(POLL, logged.notified()).await;
                 }
-                Ok(_) => enqueued.notify_one(),
+                Ok(Some(_)) => enqueued.notify_one(),
                 Err(error) => {
                     tracing::error!(error = chain(&error), "reading the log failed");
                     tokio::time::sleep(POLL).await;
@@ -90,18 +90,25 @@ impl Correlator {
         }
     }
 
-    /// Reads all that is logged.
+    /// Reads all that is logged by now. What arrives meanwhile may be read by somebody else: where
+    /// events come without a pause, there is no end to wait for.
     pub async fn catch_up(&self) -> Result<(), Error> {
-        while self.batch().await? > 0 {}
+        let last = self.store.read(|db| log::last(db)).await?;
+        while let Some(reached) = self.batch().await? {
+            if reached >= last {
+                break;
+            }
+        }
         Ok(())
     }
 
-    /// Reads some deliveries; returns how many.
-    async fn batch(&self) -> Result<usize, Error> {
+    /// Reads some deliveries; returns how far the log was read then, or none where nothing was left.
+    /// What was passed over before comes first, and moves no mark.
+    async fn batch(&self) -> Result<Option<EventSeq>, Error> {
         let pbxs = self.pbxs.clone();
         let batch = self.store.read(move |reader| read(reader, &pbxs)).await?;
-        let Some(batch) = batch else { return Ok(0) };
-        let (pbxs, read) = (self.pbxs.clone(), batch.deliveries.len());
+        let Some(batch) = batch else { return Ok(None) };
+        let (pbxs, reached) = (self.pbxs.clone(), batch.reached());
         let due_after_ms = i64::try_from(self.due_after.as_millis()).unwrap_or(i64::MAX);
         let kept = self
             .store
@@ -109,7 +116,14 @@ impl Correlator {
         if !kept.await? {
             tracing::debug!("another process has read the log meanwhile; reading again");
         }
-        Ok(read)
+        Ok(Some(reached))
+    }
+}
+
+impl Batch {
+    fn reached(&self) -> EventSeq {
+        // There may be more of what was passed over, and then there is what is new.
+        if self.taken_up { EventSeq(0) } else { self.to }
     }
 }
 

@@ -7,6 +7,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::failpoint::{self, Point};
 use crate::model::digest::{Digest, Hasher};
@@ -116,7 +117,10 @@ impl Spool {
     pub fn begin(&self, id: &RecordingId) -> Result<Writing, Error> {
         self.check_room()?;
         let path = self.path(id);
-        let part = path.with_extension(PART);
+        // A recording may be looked for and downloaded at once: never two writers in one file.
+        static NTH: AtomicU64 = AtomicU64::new(0);
+        let nth = NTH.fetch_add(1, Ordering::Relaxed);
+        let part = path.with_extension(format!("{nth}.{PART}"));
         let file = File::create(&part).map_err(file_error("create", &part))?;
         Ok(Writing {
             file,
@@ -350,6 +354,19 @@ mod tests {
         spool.remove(&id).unwrap();
         spool.remove(&id).unwrap();
         assert!(spool.find(&id, Digest::of(b"abc")).unwrap().is_none());
+    }
+
+    #[test]
+    fn two_who_write_the_same_recording_at_once_keep_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::open(dir.path(), 0).unwrap();
+        let id: RecordingId = "hq/230307142318_40-2-1".parse().unwrap();
+        let (mut one, mut other) = (spool.begin(&id).unwrap(), spool.begin(&id).unwrap());
+        one.write(b"one").unwrap();
+        other.write(b"another").unwrap();
+        drop(other);
+        let kept = one.finish().unwrap().keep().unwrap();
+        assert_eq!(std::fs::read(kept.path).unwrap(), b"one");
     }
 
     #[test]

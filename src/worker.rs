@@ -88,22 +88,22 @@ impl Worker {
     async fn start_due(&self, running: &mut Running) -> Result<Duration, Error> {
         let free = self.plan.workers.saturating_sub(running.claims.len());
         let now = self.world.clock.now();
+        let pbxs: Vec<PbxName> = self.plan.limits.keys().cloned().collect();
         let due = self
             .world
             .store
-            .read(move |db| recordings::next_due(db, now))
+            .read(move |db| recordings::next_due(db, &pbxs, now))
             .await?;
         let wait_ms = due.map_or(i64::MAX, |due| due.0.saturating_sub(now.0));
         if free == 0 || wait_ms > 0 {
             return Ok(Duration::from_millis(wait_ms.max(1) as u64).min(POLL));
         }
         let mut queues = self.queues(running);
-        let claimed = self
+        let claims = self
             .world
             .store
-            .write(move |tx| claim(tx, now, free, &mut queues))
-            .await?;
-        for claim in claimed {
+            .write(move |tx| claim(tx, now, free, &mut queues));
+        for claim in claims.await? {
             let (world, job) = (self.world.clone(), claim.clone());
             let task = running
                 .tasks
@@ -236,7 +236,8 @@ struct Queue {
 /// Claims in one transaction what may run now. Fair between PBXs: the one with the fewest running
 /// is served next, and among equals the recording that its PBX will delete first.
 fn claim(tx: &mut Tx, now: UtcMs, most: usize, queues: &mut [Queue]) -> Result<Vec<Claim>, Error> {
-    recordings::ripen(tx, now)?;
+    let pbxs: Vec<&PbxName> = queues.iter().map(|queue| &queue.pbx).collect();
+    recordings::ripen(tx, &pbxs, now)?;
     let mut claimed = Vec::new();
     while claimed.len() < most {
         let mut next: Option<((usize, UtcMs), &mut Queue, i64)> = None;

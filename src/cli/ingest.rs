@@ -58,8 +58,9 @@ pub async fn run(arguments: Arguments, settings: &Settings) -> anyhow::Result<Ex
     let store = Store::open(&index_path(settings))?;
     let bar = progress(bytes);
     let tally = log_all(&store, input, &arguments.pbx, &bar).await?;
+    let rate = rate(&tally, &bar);
     bar.finish_and_clear();
-    eprintln!("reading what was logged");
+    eprintln!("{rate:.0} events/s; reading what was logged");
     correlator(settings, &store).catch_up().await?;
     match arguments.json {
         true => output::json(&serde_json::json!({

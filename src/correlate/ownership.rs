@@ -10,7 +10,7 @@ use crate::model::call::Call;
 use crate::model::damaged;
 use crate::model::id::{CallId, LegId, PbxName};
 use crate::store::calls::Waiting;
-use crate::store::{Error, Tx, calls, log};
+use crate::store::{Error, Tx, calls, foretold, log};
 
 /// Settles what the changed calls, or newly damaged ids at `damaged_at`, may have decided.
 pub fn settle(
@@ -75,5 +75,7 @@ fn refold(tx: &mut Tx, row: i64, id: CallId, pbxs: &BTreeMap<PbxName, Pbx>) -> R
         return Ok(());
     };
     let call = Call::fold(id, &pbx.zone, &events);
-    calls::save(tx, row, &call)
+    calls::save(tx, row, &call)?;
+    // The end that was found may be the only one there is.
+    foretold::expect(tx, row, &call)
 }

@@ -68,6 +68,13 @@ pub fn append_missing(tx: &mut Tx, deliveries: &[(Delivery, u64)]) -> Result<u64
     Ok(logged)
 }
 
+/// The sequence number of the newest delivery.
+pub fn last(db: &Db) -> Result<EventSeq, Error> {
+    let sql = "SELECT max(seq) FROM delivery";
+    let last = first(db, "see where the log ends", sql, [], |row| row.get(0))?;
+    Ok(EventSeq(last.flatten().unwrap_or(0)))
+}
+
 /// The sequence number up to which the log has been read.
 pub fn correlated(db: &Db) -> Result<EventSeq, Error> {
     let sql = "SELECT correlated FROM progress";

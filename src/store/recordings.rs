@@ -136,17 +136,21 @@ fn insert(tx: &mut Tx, one: &Announced, due_after_ms: i64) -> Result<bool, Error
     Ok(execute(tx, "enqueue a recording", sql, row)? == 1)
 }
 
-/// Marks what has fallen due as ripe, so many at a time.
-pub fn ripen(tx: &mut Tx, now: UtcMs) -> Result<(), Error> {
+/// Marks what has fallen due of these PBXs as ripe, so many at a time. What is of a PBX that the
+/// settings do not name waits until they do.
+pub fn ripen(tx: &mut Tx, pbxs: &[&PbxName], now: UtcMs) -> Result<(), Error> {
     let sql = "UPDATE recording SET ripe = 1 WHERE id IN (SELECT id FROM recording \
         WHERE state = 'pending' AND lease_ms IS NULL AND ripe = 0 AND due_ms <= ?1 \
+          AND pbx IN (SELECT value FROM json_each(?2)) \
         ORDER BY due_ms LIMIT 1000)";
-    execute(tx, "see what has fallen due", sql, [now.0])?;
+    let pbxs = serde_json::json!(pbxs).to_string();
+    execute(tx, "see what has fallen due", sql, params![now.0, pbxs])?;
     Ok(())
 }
 
-/// When the next recording falls due; at once where one is ripe.
-pub fn next_due(db: &Db, now: UtcMs) -> Result<Option<UtcMs>, Error> {
+/// When the next recording of these PBXs falls due; at once where one is ripe.
+pub fn next_due(db: &Db, pbxs: &[PbxName], now: UtcMs) -> Result<Option<UtcMs>, Error> {
+    let pbxs = serde_json::json!(pbxs).to_string();
     let ripe = "SELECT EXISTS (SELECT 1 FROM recording WHERE ripe = 1)";
     let ripe: Option<bool> = first(db, "see whether anything is ripe", ripe, [], |row| {
         row.get(0)
@@ -155,8 +159,9 @@ pub fn next_due(db: &Db, now: UtcMs) -> Result<Option<UtcMs>, Error> {
         return Ok(Some(now));
     }
     let sql = "SELECT min(due_ms) FROM recording \
-        WHERE state = 'pending' AND lease_ms IS NULL AND ripe = 0";
-    let due = first(db, "see what falls due next", sql, [], |row| row.get(0))?;
+        WHERE state = 'pending' AND lease_ms IS NULL AND ripe = 0 \
+          AND pbx IN (SELECT value FROM json_each(?1))";
+    let due = first(db, "see what falls due next", sql, [pbxs], |row| row.get(0))?;
     Ok(due.flatten().map(UtcMs))
 }
 

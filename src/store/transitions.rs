@@ -10,6 +10,7 @@ use super::custody::{self, Entry};
 use super::recordings::{Claim, Frozen, Original, Proved};
 use super::{Error, Tx, execute};
 use crate::model::doubt::Kept;
+use crate::model::id::PbxName;
 use crate::model::time::UtcMs;
 
 /// Notes the body that lies in the spool, and whether it is not believed yet; another one may
@@ -185,6 +186,16 @@ pub fn hand_back(tx: &mut Tx, claim: &Claim, now: UtcMs) -> Result<(), Error> {
             params![claim.row, claim.attempt, now.0],
         )?,
     )
+}
+
+/// At start: what is of PBXs that the settings do not name any more says so, and is no worker's.
+pub fn set_aside(tx: &mut Tx, pbxs: &[PbxName], failure: &Failure) -> Result<(), Error> {
+    let sql = "UPDATE recording SET ripe = 0, code = ?2, last_error = ?3 \
+        WHERE state = 'pending' AND pbx NOT IN (SELECT value FROM json_each(?1))";
+    let pbxs = serde_json::json!(pbxs).to_string();
+    let row = params![pbxs, failure.code, failure.error];
+    execute(tx, "set aside what is of no PBX", sql, row)?;
+    Ok(())
 }
 
 /// At start: one process works a directory, so every lease is of a process that is dead. Its

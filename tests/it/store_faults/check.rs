@@ -127,9 +127,9 @@ async fn a_canary_that_was_left_is_swept_at_start() {
     assert_eq!(keys(&weed, "calls").await, left);
     proxy.heal();
     service.restart();
-    let left = keys(&weed, "calls").await;
-    assert_eq!(left, [""; 0], "not swept");
     wait_for("the sweep is told", super::WITHIN, || {
         service.log().contains("temporaries=1")
     });
+    let left = keys(&weed, "calls").await;
+    assert_eq!(left, [""; 0], "not swept");
 }

@@ -30,7 +30,6 @@ fn audio_dir() -> PathBuf {
 /// A request as it came.
 #[derive(Debug, Clone)]
 pub struct Request {
-    pub method: String,
     pub path: String,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
@@ -231,7 +230,7 @@ fn read(stream: &mut impl BufRead) -> io::Result<Option<Request>> {
         return Ok(None);
     }
     let mut words = line.split_whitespace().map(str::to_owned);
-    let (method, path) = words.next().zip(words.next()).unwrap_or_default();
+    let (_, path) = words.next().zip(words.next()).unwrap_or_default();
     let mut headers = Vec::new();
     loop {
         let mut line = String::new();
@@ -242,7 +241,6 @@ fn read(stream: &mut impl BufRead) -> io::Result<Option<Request>> {
         headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
     Ok(Some(Request {
-        method,
         path,
         headers,
         at: Instant::now(),

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -159,6 +160,16 @@ pub struct Output {
     pub stderr: String,
 }
 
+impl Output {
+    fn of(output: std::process::Output) -> Output {
+        Output {
+            status: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).expect("stdout is UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("stderr is UTF-8"),
+        }
+    }
+}
+
 impl Service {
     pub fn hook(&self) -> SocketAddr {
         self.running.as_ref().expect("a running service").hook
@@ -192,13 +203,6 @@ impl Service {
     /// Other settings, from the next start on.
     pub fn rewrite(&self, settings: &str) {
         fs::write(self.config(), settings).expect("write the settings");
-    }
-
-    /// A variable for the environment, from the next start on; none to take it away.
-    pub fn set_env(&mut self, name: &str, value: Option<&str>) {
-        self.env.retain(|(known, _)| known != name);
-        let set = value.map(|value| (name.to_owned(), value.to_owned()));
-        self.env.extend(set);
     }
 
     /// All that was said on stderr since the first start.
@@ -264,13 +268,27 @@ impl Service {
 
     /// Runs a verb with the service's settings.
     pub fn cli(&self, arguments: &[&str]) -> Output {
+        Output::of(self.verb(arguments).output().expect("run callvault"))
+    }
+
+    /// Runs a verb that reads this from stdin.
+    pub fn cli_reading(&self, arguments: &[&str], stdin: &[u8]) -> Output {
+        let mut command = self.verb(arguments);
+        command.stdin(Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("run callvault");
+        let mut pipe = child.stdin.take().expect("a pipe");
+        // What does not fit into the pipe is read while the verb runs, and little is said meanwhile.
+        pipe.write_all(stdin).expect("write to the verb");
+        drop(pipe);
+        Output::of(child.wait_with_output().expect("wait for callvault"))
+    }
+
+    /// A verb with the service's settings, not yet run.
+    pub fn verb(&self, arguments: &[&str]) -> Command {
         let mut command = self.command();
-        let output = command.args(arguments).output().expect("run callvault");
-        Output {
-            status: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8(output.stdout).expect("stdout is UTF-8"),
-            stderr: String::from_utf8(output.stderr).expect("stderr is UTF-8"),
-        }
+        command.args(arguments);
+        command
     }
 
     /// Runs a verb that is to succeed, and reads each line of what it says.

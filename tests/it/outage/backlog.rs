@@ -1,0 +1,140 @@
+//! In which order a backlog drains.
+
+use std::time::Duration;
+
+use crate::support::inside::Inside;
+use crate::support::pbx::{Answer, Pbx};
+use crate::support::service::Setup;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A PBX that is away at first and then has everything.
+struct Away {
+    name: &'static str,
+    pbx: Pbx,
+    recordings: Vec<String>,
+}
+
+impl Away {
+    fn new(name: &'static str, count: usize) -> Away {
+        let mut pbx = Pbx::start();
+        // The later a call, the smaller its number: neither names nor rows are in order of age.
+        let name_of = |at| format!("230307142318_{}-1-1", 1000 - at);
+        let recordings: Vec<String> = (0..count).map(name_of).collect();
+        for recording in &recordings {
+            pbx.script(recording, [Answer::audio("230307142318_40-1-1")]);
+        }
+        pbx.go_down();
+        Away {
+            name,
+            pbx,
+            recordings,
+        }
+    }
+
+    fn setup(&self, setup: Setup, more: &str) -> Setup {
+        setup.pbx(self.name, "Europe/Prague", &self.pbx.base_url(), more)
+    }
+
+    /// A second apart.
+    fn announce(&self, inside: &Inside) {
+        for recording in &self.recordings {
+            inside.announce(self.name, recording);
+            inside.turn(SECOND);
+        }
+    }
+}
+
+/// Lets all of them be tried in vain, brings the PBXs back, and returns who was asked for what, in
+/// order.
+fn drained(inside: &Inside, pbxs: &mut [Away]) -> Vec<(&'static str, String)> {
+    let all: usize = pbxs.iter().map(|away| away.recordings.len()).sum();
+    inside.files.wait_until_read();
+    inside.turn(SECOND);
+    let tried = "SELECT count(DISTINCT recording) FROM attempts WHERE ended_at IS NOT NULL";
+    inside.wait_for_number(tried, all as i64);
+    inside.wait_for_number("SELECT count(*) FROM attempts WHERE ended_at IS NULL", 0);
+    for away in pbxs.iter_mut() {
+        away.pbx.come_back();
+    }
+    inside.turn(Duration::from_secs(3600));
+    inside.files.wait_for_recordings("archived", all as i64);
+    let mut asked: Vec<_> = pbxs
+        .iter()
+        .flat_map(|away| {
+            away.pbx
+                .requests()
+                .into_iter()
+                .map(|request| (away.name, request))
+        })
+        .collect();
+    asked.sort_by_key(|(_, request)| request.at);
+    let recording = |path: &str| {
+        let file = path.strip_prefix("/webapi/recording/").unwrap();
+        file.strip_suffix(".mp3").unwrap().to_owned()
+    };
+    asked
+        .into_iter()
+        .map(|(name, request)| (name, recording(&request.path)))
+        .collect()
+}
+
+fn of<'a>(asked: &'a [(&str, String)], pbx: &str) -> Vec<&'a str> {
+    let of_pbx = asked.iter().filter(|(name, _)| *name == pbx);
+    of_pbx.map(|(_, recording)| recording.as_str()).collect()
+}
+
+/// Brings back one PBX with a large backlog and one with a small, and returns who was asked.
+fn large_and_small(more: &str) -> ([Away; 2], Vec<(&'static str, String)>) {
+    let mut pbxs = [Away::new("hq", 50), Away::new("branch", 5)];
+    let setup = Setup::new()
+        .archive("retry", r#"["30m"]"#)
+        .archive("workers", "2");
+    let setup = pbxs
+        .iter()
+        .fold(setup, |setup, away| away.setup(setup, more));
+    let inside = Inside::start(setup);
+    for away in &pbxs {
+        away.announce(&inside);
+    }
+    let asked = drained(&inside, &mut pbxs);
+    (pbxs, asked)
+}
+
+#[test]
+fn each_pbx_is_asked_for_its_oldest_first() {
+    // What is asked for at once may come in any order: so one at a time.
+    let (pbxs, asked) = large_and_small("concurrency = 1");
+    for away in &pbxs {
+        assert_eq!(of(&asked, away.name), away.recordings);
+    }
+}
+
+#[test]
+fn a_small_backlog_does_not_wait_for_a_large_one() {
+    let (_pbxs, asked) = large_and_small("");
+    // All that `hq` has is older, and it may have both workers.
+    let last = asked
+        .iter()
+        .rposition(|(name, _)| *name == "branch")
+        .unwrap();
+    assert!(last < 40, "the last of five is number {last}: {asked:?}");
+}
+
+#[test]
+fn what_its_pbx_deletes_first_goes_first() {
+    let mut pbxs = [Away::new("keeps-long", 6), Away::new("keeps-a-day", 6)];
+    let setup = Setup::new()
+        .archive("retry", r#"["30m"]"#)
+        .archive("workers", "1");
+    let setup = pbxs[0].setup(setup, "source_keeps = \"30d\"");
+    let setup = pbxs[1].setup(setup, "source_keeps = \"1d\"");
+    let inside = Inside::start(setup);
+    for away in &pbxs {
+        away.announce(&inside);
+    }
+    let asked = drained(&inside, &mut pbxs);
+    let (first, then) = asked.split_at(6);
+    assert_eq!(of(first, "keeps-a-day"), pbxs[1].recordings);
+    assert_eq!(of(then, "keeps-long"), pbxs[0].recordings);
+}

@@ -1,0 +1,86 @@
+//! A disk that fills up.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::RECORDING;
+use crate::support::inside::Inside;
+use crate::support::pbx::Pbx;
+use crate::support::service::Setup;
+
+const MIB: usize = 1024 * 1024;
+
+/// A small disk of its own; none where mounting is not permitted.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn mount(at: &Path, size: &str) -> Option<Disk> {
+        fs::create_dir(at).expect("a directory to mount on");
+        let mut mount = Command::new("mount");
+        let mount = mount.args(["-t", "tmpfs", "-o", size, "tmpfs"]).arg(at);
+        let mounted = mount.output().is_ok_and(|output| output.status.success());
+        mounted.then(|| Disk(at.to_owned()))
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Lazily: the service may still hold its files open.
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+fn fill(path: &Path, mib: usize) {
+    let mut file = File::create(path).unwrap();
+    for _ in 0..mib {
+        file.write_all(&vec![0; MIB]).unwrap();
+    }
+}
+
+#[test]
+fn downloads_leave_room_for_events() {
+    let pbx = Pbx::start();
+    let setup = Setup::hq(&pbx.base_url())
+        .archive("spool_reserve", r#""8MiB""#)
+        .archive("retry", r#"["1m"]"#);
+    let files = setup.prepare();
+    let Some(disk) = Disk::mount(&files.data_dir(), "size=24m") else {
+        eprintln!("skipped: mounting a tmpfs is not permitted here");
+        return;
+    };
+    let inside = Inside::start_on(files);
+    let ballast = disk.0.join("ballast");
+    fill(&ballast, 18);
+    inside.announce("hq", RECORDING);
+    inside.files.wait_until_read();
+    inside.turn(Duration::from_secs(1));
+    inside.wait_for_attempts(1);
+    let waits = inside
+        .files
+        .rows("SELECT json_array(state, code) FROM recordings");
+    assert_eq!(waits, [json!(["pending", "spool_full"])]);
+    assert_eq!(
+        pbx.requests().len(),
+        0,
+        "asked for what there is no room for"
+    );
+    let reasons = inside.status().reasons;
+    let full = "the spool's disk is full up to its reserve";
+    assert!(reasons.iter().any(|reason| reason == full), "{reasons:?}");
+
+    // What is kept in reserve is the events'.
+    for call in 0..20 {
+        super::ringing(&inside, call);
+    }
+    inside.files.wait_until_read();
+
+    fs::remove_file(&ballast).unwrap();
+    inside.turn(Duration::from_secs(3600));
+    inside.files.wait_for_recordings("archived", 1);
+    assert_eq!(inside.status().reasons, Vec::<String>::new());
+}

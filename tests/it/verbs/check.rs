@@ -1,0 +1,238 @@
+//! `callvault check`: the settings, and whether a PBX answers to them.
+
+use std::net::{Ipv4Addr, TcpListener};
+
+use crate::support::pbx::{Answer, Pbx};
+use crate::support::service::{Output, SECRET, Service, Setup};
+
+/// Where `check --online` knocks: nothing ever lies there.
+const NOTHING: &str = "/webapi/recording/callvault-check.mp3";
+
+/// All at once, so that a person mends all at once.
+const MANY_MISTAKES: &str = r#"data_dri = "/tmp/x"
+
+[listen]
+hook = "0.0.0.0:8480"
+amdin = "127.0.0.1:0"
+
+[[pbx]]
+name = "Head Quarters"
+timezone = "Europe/Prag"
+hook_secret = "short"
+base_url = "ftp://pbx.example.com"
+concurency = 3
+
+[[pbx]]
+name = "branch"
+timezone = "Europe/Prague"
+hook_secret = "0123456789abcdef0123456789abcdef"
+base_url = "https://pbx.example.com:5001"
+source_keeps = "a fortnight"
+concurrency = 0
+
+[store]
+kind = "directory"
+path = "/tmp/archive"
+bucket = "calls"
+
+[archive]
+key = "{pbx}/{call}.mp3"
+retry = ["2s", "soon"]
+"#;
+
+/// The line, the key, and a part of what would be right.
+const MISTAKES: [(usize, &str, &str); 13] = [
+    (1, "data_dri", "did you mean `data_dir`?"),
+    (4, "listen.hook", "allow_plain_http = true"),
+    (5, "listen.amdin", "did you mean `admin`?"),
+    (8, "pbx[#1].name", "a-z"),
+    (9, "pbx[#1].timezone", "IANA"),
+    (10, "pbx[#1].hook_secret", "32 hex digits"),
+    (11, "pbx[#1].base_url", "http or https"),
+    (12, "pbx[#1].concurency", "did you mean `concurrency`?"),
+    (19, "pbx[branch].source_keeps", "14d"),
+    (20, "pbx[branch].concurrency", "a whole number from 1"),
+    (
+        25,
+        "store.bucket",
+        "has no meaning with kind = \"directory\"",
+    ),
+    (28, "archive.key", "{recording}"),
+    (29, "archive.retry", "\"soon\", expected"),
+];
+
+#[test]
+fn all_mistakes_are_told_at_once() {
+    let service = Setup::hq("http://127.0.0.1:9").prepare();
+    service.rewrite(MANY_MISTAKES);
+    let output = service.cli(&["check"]);
+    assert_eq!((output.status, output.stdout.as_str()), (64, ""));
+    let told: Vec<&str> = output
+        .stderr
+        .lines()
+        .filter(|line| line.starts_with("  line "))
+        .collect();
+    assert_eq!(told.len(), MISTAKES.len(), "{}", output.stderr);
+    for (line, key, right) in MISTAKES {
+        let begins = format!("  line {line}: {key}: ");
+        let found = told.iter().find(|told| told.starts_with(&begins));
+        assert!(
+            found.is_some_and(|told| told.contains(right)),
+            "{key}: {}",
+            output.stderr
+        );
+    }
+    let config = service.config();
+    let path = config.to_str().unwrap();
+    assert!(
+        output
+            .stderr
+            .contains(&format!("the settings {path} are not right"))
+    );
+    assert!(
+        output.stderr.contains(&format!("try: edit {path}")),
+        "{}",
+        output.stderr
+    );
+    assert!(!output.stderr.contains("short"), "a secret is never shown");
+    // Every other verb says the same.
+    let serve = service.cli(&["serve"]);
+    assert_eq!((serve.status, serve.stderr), (64, output.stderr));
+}
+
+#[test]
+fn a_file_that_is_not_there_or_is_no_toml() {
+    let service = Setup::hq("http://127.0.0.1:9").prepare();
+    service.rewrite("[listen\n");
+    let output = service.cli(&["check"]);
+    assert_eq!(output.status, 64);
+    assert!(output.stderr.contains("line 1: "), "{}", output.stderr);
+    std::fs::remove_file(service.config()).unwrap();
+    let output = service.cli(&["check"]);
+    assert_eq!(output.status, 64);
+    assert!(output.stderr.contains("No such file"), "{}", output.stderr);
+    assert!(
+        output.stderr.contains("try: --config FILE"),
+        "{}",
+        output.stderr
+    );
+}
+
+#[test]
+fn right_settings_are_right_and_nothing_is_made_for_them() {
+    let service = Setup::hq("http://127.0.0.1:9").prepare();
+    let output = service.cli(&["check"]);
+    assert_eq!(output.status, 0, "{}", output.stderr);
+    assert!(
+        output.stdout.contains("right; PBX: hq"),
+        "{}",
+        output.stdout
+    );
+    assert!(!output.stdout.contains(SECRET));
+    assert!(!service.data_dir().exists() && !service.dir().join("archive").exists());
+}
+
+fn online(base_url: &str, more: &str) -> Output {
+    let setup = Setup::new().pbx("hq", "Europe/Prague", base_url, more);
+    setup.prepare().cli(&["check", "--online"])
+}
+
+/// What is said of the PBX, a line each; the store is well throughout.
+fn of_pbx(output: &Output) -> Vec<&str> {
+    assert!(output.stdout.contains("ok      store "), "{output:?}");
+    let lines = output.stdout.lines();
+    lines.filter(|line| line.contains("pbx hq: ")).collect()
+}
+
+const LOGIN: &str = "basic_user = \"archive\"\nbasic_password = \"secret word\"";
+
+#[test]
+fn a_pbx_that_is_away() {
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = taken.local_addr().unwrap();
+    drop(taken);
+    let output = online(&format!("http://{address}"), "");
+    assert_eq!(output.status, 1);
+    let [line] = of_pbx(&output)[..] else {
+        panic!("{output:?}")
+    };
+    assert!(line.starts_with("FAILED  "), "{line}");
+    assert!(
+        line.contains(&address.to_string()) && line.contains("refused"),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_pbx_answers() {
+    // The first answer is to our login, where there is one; the second to a stranger.
+    let cases: [(&str, &[u16], i32, &[&str]); 9] = [
+        ("", &[401], 1, &["FAILED  wants a login: HTTP 401"]),
+        ("", &[403], 1, &["FAILED  wants a login: HTTP 403"]),
+        (LOGIN, &[401], 1, &["FAILED  refuses this login"]),
+        (LOGIN, &[403], 1, &["FAILED  refuses this login"]),
+        (LOGIN, &[404, 401], 0, &["ok      HTTP 404"]),
+        (
+            "",
+            &[404],
+            0,
+            &[
+                "ok      HTTP 404",
+                "warning hands out recordings to anybody",
+            ],
+        ),
+        (
+            LOGIN,
+            &[404, 404],
+            0,
+            &[
+                "ok      HTTP 404",
+                "warning hands out recordings to anybody",
+            ],
+        ),
+        ("", &[503], 1, &["FAILED  fails: HTTP 503"]),
+        (
+            "",
+            &[302],
+            1,
+            &["FAILED  redirects (HTTP 302), which is never followed"],
+        ),
+    ];
+    for (login, statuses, exit, expected) in cases {
+        let pbx = Pbx::start();
+        let answers = statuses.iter().map(|status| Answer::status(*status));
+        pbx.script_path(NOTHING, answers);
+        let output = online(&pbx.base_url(), login);
+        assert_eq!(output.status, exit, "{login} {statuses:?}: {output:?}");
+        let said = of_pbx(&output);
+        assert_eq!(said.len(), expected.len(), "{login} {statuses:?}: {said:?}");
+        for (said, expected) in said.iter().zip(expected) {
+            let (word, text) = expected.split_at(8);
+            assert!(said.starts_with(word) && said.contains(text), "{said}");
+        }
+        let asked = pbx.requests();
+        assert!(
+            asked.iter().all(|request| request.path == NOTHING),
+            "{asked:?}"
+        );
+        let authorized = asked[0].header("authorization").is_some();
+        assert_eq!(authorized, !login.is_empty(), "{statuses:?}");
+        assert!(!output.stdout.contains("secret word") && !output.stderr.contains("secret word"));
+    }
+}
+
+#[test]
+fn each_pbx_is_asked() {
+    let pbx = Pbx::start();
+    let service: Service = Setup::hq("http://127.0.0.1:9")
+        .pbx("branch", "Europe/Prague", &pbx.base_url(), "")
+        .prepare();
+    let output = service.cli(&["check", "--online"]);
+    assert_eq!(output.status, 1);
+    for begins in ["FAILED  pbx hq: ", "ok      pbx branch: "] {
+        assert!(
+            output.stdout.lines().any(|line| line.starts_with(begins)),
+            "{output:?}"
+        );
+    }
+}
