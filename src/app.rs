@@ -14,12 +14,15 @@ use anyhow::Context;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
+use crate::catalog::listen::Shelf;
+use crate::catalog::peaks;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::correlate::{self, Correlator};
+use crate::http::api::{Api, Gate};
 use crate::http::hook::{Door, Hook, Refusals};
 use crate::http::listener::{Limits, Listener};
-use crate::http::{health, hook};
+use crate::http::{self, hook};
 use crate::model::chain::chain;
 use crate::model::id::PbxName;
 use crate::model::time::UtcMs;
@@ -31,7 +34,7 @@ use crate::store::attempts::Failure;
 use crate::store::{Store, recordings, transitions};
 use crate::upkeep::foretell::{Foreteller, Watched};
 use crate::worker::{self, Plan, Worker};
-use crate::{pbx, upkeep};
+use crate::{pbx, pipeline, upkeep};
 
 /// SIGTERM to exit takes ten seconds at most: running uploads and downloads get most of it.
 const DRAIN_JOBS: Duration = Duration::from_secs(6);
@@ -85,7 +88,16 @@ impl Service {
         }));
         let mut tasks = JoinSet::new();
         tasks.spawn(hook_listener.serve(routes, limits, until(stopped.clone())));
-        let routes = health::routes(store.clone());
+        let api = Arc::new(Api {
+            store: store.clone(),
+            shelf: Shelf::new(world.objects.clone()),
+            settings: Arc::new(settings.clone()),
+            clock: clock.clone(),
+            gate: Gate::default(),
+            peaks: peaks::Cache::default(),
+            explain: pipeline::table::explain,
+        });
+        let routes = http::admin(api);
         tasks.spawn(admin_listener.serve(routes, limits, until(stopped.clone())));
         let correlator = correlator(settings, &store);
         let (heard, told) = (logged.clone(), enqueued.clone());

@@ -3,17 +3,30 @@
 //! Never here: how an answer is shown, or a write to what is archived.
 
 pub mod fetch;
+pub mod listen;
+pub mod peaks;
+mod report;
 pub mod status;
+pub mod story;
+pub mod table;
 pub mod verify;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::model::call::Call;
 use crate::model::filter::Filter;
 use crate::model::id::{CallId, CallName, PbxName, RecordingId, RecordingName};
+use crate::model::job::State;
 use crate::model::vendor::Vendor;
-use crate::store::search::{self, AttemptRow, CustodyRow, EventRow, RecordingRow};
-use crate::store::{Db, Error, calls};
+use crate::store::custody::{self, CustodyRow};
+use crate::store::events::{self, EventRow};
+use crate::store::search::{self, AttemptRow, RecordingRow};
+use crate::store::{Db, Error, calls, recordings};
+
+/// What a failure's code means, and what a person can do about it: known to the room where failures
+/// happen, and handed up.
+pub type Explain = fn(code: &str) -> Option<(&'static str, &'static str)>;
 
 /// What an id on the command line or in a path means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +39,7 @@ pub enum Found {
 }
 
 /// A call with the events behind it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct CallDetail {
     #[serde(flatten)]
     pub call: Call,
@@ -34,7 +47,7 @@ pub struct CallDetail {
 }
 
 /// A recording with what happened to it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct RecordingDetail {
     #[serde(flatten)]
     pub row: RecordingRow,
@@ -48,6 +61,17 @@ pub fn recordings(db: &Db, filter: &Filter) -> Result<Vec<RecordingRow>, Error> 
 
 pub fn calls(db: &Db, filter: &Filter) -> Result<Vec<Call>, Error> {
     search::calls(db, filter)
+}
+
+/// Calls as [`calls`] finds them, each with how its recordings stand, by leg.
+pub fn calls_with_states(db: &Db, filter: &Filter) -> Result<Vec<(Call, Vec<State>)>, Error> {
+    let with_states = |call: Call| {
+        let states = recordings::states_of_call(db, &call.id)?.into_iter();
+        let seen = states.filter(|(leg, _)| call.leg(*leg).is_some());
+        let seen = seen.map(|(_, state)| state).collect();
+        Ok((call, seen))
+    };
+    calls(db, filter)?.into_iter().map(with_states).collect()
 }
 
 /// Finds what `text` names: a recording, a call, or a call by one of its legs, with or without the
@@ -107,7 +131,7 @@ pub fn call(db: &Db, id: &CallId) -> Result<Option<CallDetail>, Error> {
     let Some((row, call)) = calls::load(db, id)? else {
         return Ok(None);
     };
-    let events = search::events_of_call(db, row, &id.call)?;
+    let events = events::events_of_call(db, row, &id.call)?;
     Ok(Some(CallDetail { call, events }))
 }
 
@@ -118,6 +142,17 @@ pub fn recording(db: &Db, id: &RecordingId) -> Result<Option<RecordingDetail>, E
     Ok(Some(RecordingDetail {
         row,
         history: search::attempts(db, id)?,
-        custody: search::custody(db, id)?,
+        custody: custody_of(db, id)?,
     }))
+}
+
+/// What happened to a recording, in order.
+fn custody_of(db: &Db, id: &RecordingId) -> Result<Vec<CustodyRow>, Error> {
+    let filter = custody::Filter {
+        subject: Some(id.to_string()),
+        ..custody::Filter::default()
+    };
+    let mut entries = custody::list(db, &filter)?;
+    entries.reverse();
+    Ok(entries)
 }

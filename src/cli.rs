@@ -4,6 +4,7 @@
 //! and output; `catalog` and `app` know that.
 
 mod check;
+mod custody;
 mod demo;
 mod fetch;
 mod ingest;
@@ -13,6 +14,7 @@ mod search;
 mod serve;
 mod show;
 mod status;
+mod token;
 mod verify;
 
 use std::ffi::OsString;
@@ -22,8 +24,10 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 
+use crate::clock::Clock;
 use crate::config::{self, Settings};
-use crate::store::Reader;
+use crate::store::custody::{self as custody_log, Entry};
+use crate::store::{Reader, Store};
 
 /// Archives the call recordings of a PBX: every event logged, every recording verified, tagged,
 /// stored and proved.
@@ -66,6 +70,10 @@ enum Verb {
     Verify(verify::Arguments),
     /// List what is pending or failed, and why; make it due again
     Jobs(jobs::Arguments),
+    /// Make, list and revoke the tokens of those who use the web page and the API
+    Token(token::Arguments),
+    /// List who did what to which recording, and prove that no entry was changed
+    Custody(custody::Arguments),
     /// Say how the archive stands, and whether a person must act
     Status(status::Arguments),
 }
@@ -166,13 +174,15 @@ impl Verb {
         match self {
             Verb::Serve => serve::run(&settings(config)?).await,
             Verb::Demo(arguments) => demo::run(arguments, program).await,
-            Verb::Search(arguments) => search::run(arguments, &reader(&settings(config)?)?),
+            Verb::Search(arguments) => search::run(arguments, &settings(config)?).await,
             Verb::Show(arguments) => show::run(arguments, &reader(&settings(config)?)?),
             Verb::Fetch(arguments) => fetch::run(arguments, &settings(config)?).await,
             Verb::Check(arguments) => check::run(arguments, &settings(config)?).await,
             Verb::Ingest(arguments) => ingest::run(arguments, &settings(config)?).await,
             Verb::Verify(arguments) => verify::run(arguments, &settings(config)?).await,
             Verb::Jobs(arguments) => jobs::run(arguments, &settings(config)?).await,
+            Verb::Token(arguments) => token::run(arguments, &settings(config)?).await,
+            Verb::Custody(arguments) => custody::run(arguments, &reader(&settings(config)?)?),
             Verb::Status(arguments) => status::run(arguments, &settings(config)?),
         }
     }
@@ -202,4 +212,44 @@ fn reader(settings: &Settings) -> anyhow::Result<Reader> {
         .into());
     }
     Ok(Reader::open(&path)?)
+}
+
+/// The operating system's user: on the command line there is no other.
+fn actor() -> String {
+    let uid = rustix::process::getuid().as_raw();
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    });
+    format!("os user {}", name.unwrap_or_else(|| uid.to_string()))
+}
+
+/// For short transactions of a verb beside the service.
+fn store(settings: &Settings) -> anyhow::Result<Store> {
+    // Fails where there is no index yet, as reading does.
+    reader(settings)?;
+    Ok(Store::open(&crate::app::index_path(settings))?)
+}
+
+/// Enters in custody what somebody does on the command line; what cannot be entered is not done.
+async fn enter(settings: &Settings, entries: Vec<Entry>) -> anyhow::Result<()> {
+    let store = store(settings)?;
+    let entered = store.write(move |tx| {
+        entries
+            .iter()
+            .try_for_each(|entry| custody_log::append(tx, entry))
+    });
+    entered
+        .await
+        .context("enter this in custody, without which it is not done")
+}
+
+/// An act of the one at the command line.
+fn act(act: &'static str, subject: &str) -> Entry {
+    Entry {
+        actor: actor(),
+        ..Entry::of_service(Clock::system().now(), act, &subject)
+    }
 }

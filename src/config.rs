@@ -40,6 +40,12 @@ pub struct Settings {
     pub pbxs: Vec<Pbx>,
     pub store: StoreSettings,
     pub archive: Archive,
+    pub access: Access,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Access {
+    pub require_reason: bool,
 }
 
 #[derive(Debug, Clone)]

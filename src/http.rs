@@ -2,12 +2,29 @@
 //!
 //! Never here: what an event means, or SQL. A handler calls one function of a room below.
 
+use std::sync::Arc;
+
+use warp::{Filter, Reply};
+
+pub mod api;
 pub mod health;
 pub mod hook;
 pub mod listener;
 pub mod simulated;
+pub mod web;
 
+mod request;
 mod request_line;
+mod session;
+
+/// What the admin listener serves.
+pub fn admin(
+    api: Arc<api::Api>,
+) -> impl Filter<Extract = (impl Reply,), Error = warp::Rejection> + Clone + Send + Sync + 'static {
+    health::routes(api.store.clone())
+        .or(api::routes(api.clone()))
+        .or(web::routes(api))
+}
 
 #[cfg(test)]
 mod listener_tests;

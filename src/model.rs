@@ -10,11 +10,13 @@ pub mod time;
 
 pub mod event;
 pub mod number;
+pub mod secret;
 pub mod vendor;
 
 pub mod call;
 pub mod damaged;
 
+pub mod access;
 pub mod filter;
 pub mod job;
 pub mod key;

@@ -84,11 +84,21 @@ impl ObjectStore {
 
     /// `None` only if the store said that there is no such object.
     pub async fn get(&self, key: &ObjectKey) -> Result<Option<Reader>, Error> {
+        self.read(key, None).await
+    }
+
+    /// Some of an object's bytes, which must lie within it.
+    pub async fn get_range(&self, key: &ObjectKey, range: Range) -> Result<Option<Reader>, Error> {
+        self.read(key, Some(range)).await
+    }
+
+    async fn read(&self, key: &ObjectKey, range: Option<Range>) -> Result<Option<Reader>, Error> {
         let opened = match self {
             ObjectStore::Directory(directory) => directory.get(key).await?.map(Source::from),
-            ObjectStore::S3(bucket) => bucket.get(key).await?.map(Source::from),
+            ObjectStore::S3(bucket) => bucket.get(key, range).await?.map(Source::from),
         };
-        Ok(opened.map(|source| Reader::new(At::new(Operation::Get, key), source)))
+        let at = At::new(Operation::Get, key);
+        Ok(opened.map(|source| Reader::new(at, source, range)))
     }
 
     /// Removes what killed writes left behind; call it before the first write. Returns how many.
@@ -109,10 +119,19 @@ impl ObjectStore {
     }
 }
 
+/// Bytes of an object: at least one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Range {
+    pub from: u64,
+    pub bytes: u64,
+}
+
 /// An object being read, a chunk at a time. Its content is not checked against any digest here.
 #[derive(Debug)]
 pub struct Reader {
     at: At,
+    /// Where in a file the bytes begin; an answer begins with them.
+    from: u64,
     bytes: u64,
     read_bytes: u64,
     source: Source,
@@ -137,25 +156,27 @@ impl From<s3::AnswerBody> for Source {
 }
 
 impl Reader {
-    fn new(at: At, source: Source) -> Reader {
-        let bytes = match &source {
-            Source::File(object) => object.bytes(),
-            Source::Answer(body) => body.bytes(),
+    fn new(at: At, source: Source, range: Option<Range>) -> Reader {
+        let (from, bytes) = match (&source, range) {
+            (Source::File(_), Some(range)) => (range.from, range.bytes),
+            (Source::File(object), None) => (0, object.bytes()),
+            (Source::Answer(body), _) => (0, body.bytes()),
         };
         Reader {
             at,
+            from,
             bytes,
             read_bytes: 0,
             source,
         }
     }
 
-    /// The length of the whole object.
+    /// The length of what is read: the whole object, or the range.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// The next bytes; `None` at the end of the whole object, an error at any earlier end.
+    /// The next bytes; `None` at the end of what is read, an error at any earlier end.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
         let left_bytes = self.bytes - self.read_bytes;
         if left_bytes == 0 {
@@ -163,7 +184,7 @@ impl Reader {
         }
         let chunk = match &mut self.source {
             Source::File(object) => object
-                .chunk(self.read_bytes, left_bytes)
+                .chunk(self.from + self.read_bytes, left_bytes)
                 .await
                 .map_err(|source| Error::disk(self.at.clone(), source))?,
             Source::Answer(body) => match body.chunk().await {

@@ -6,14 +6,17 @@
 pub mod attempts;
 pub mod calls;
 pub mod custody;
+pub mod events;
 pub mod foretold;
 pub mod heartbeat;
 pub mod jobs;
 pub mod log;
+pub mod reasons;
 pub mod recordings;
 pub mod refusals;
 pub mod search;
 pub mod status;
+pub mod tokens;
 pub mod transitions;
 
 mod open;
@@ -197,6 +200,27 @@ fn all<T>(
         db.prepare_cached(sql)?
             .query_map(params, row)?
             .collect::<Result<Vec<T>, _>>()
+    };
+    run().map_err(|source| Error::Statement { what, source })
+}
+
+/// Row by row, as long as `row` says true: for what may be too much to hold.
+fn each(
+    db: &Db,
+    what: &'static str,
+    sql: &str,
+    params: impl Params,
+    mut row: impl FnMut(&Row) -> rusqlite::Result<bool>,
+) -> Result<(), Error> {
+    let run = || {
+        let mut statement = db.prepare_cached(sql)?;
+        let mut rows = statement.query(params)?;
+        while let Some(next) = rows.next()? {
+            if !row(next)? {
+                break;
+            }
+        }
+        Ok(())
     };
     run().map_err(|source| Error::Statement { what, source })
 }

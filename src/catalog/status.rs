@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::config::Settings;
@@ -35,8 +36,9 @@ const FOR_A_PERSON: [&str; 10] = [
     "spool_full",
 ];
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Status {
+    #[schemars(with = "String")]
     pub at: UtcMs,
     /// Whether a person must act, and why, in words.
     pub act: bool,
@@ -50,24 +52,31 @@ pub struct Status {
 }
 
 /// Ages in seconds; unknown is null.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct PbxStatus {
+    #[schemars(with = "String")]
     pub pbx: PbxName,
+    /// Whether a person must act because of this PBX.
+    pub act: bool,
+    #[schemars(with = "Option<String>")]
     pub last_event_at: Option<UtcMs>,
     pub last_event_age_s: Option<i64>,
+    #[schemars(with = "Option<String>")]
     pub last_archived_at: Option<UtcMs>,
     pub last_archived_age_s: Option<i64>,
     pub pending: u64,
     pub failed: u64,
     /// Pending by stage: `new`, `running`, or where the last attempt failed.
     pub backlog: BTreeMap<String, u64>,
+    #[schemars(with = "Option<String>")]
     pub oldest_pending_at: Option<UtcMs>,
     /// When the PBX deletes it.
+    #[schemars(with = "Option<String>")]
     pub oldest_pending_expires_at: Option<UtcMs>,
     pub oldest_pending_expires_in_s: Option<i64>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct SpoolStatus {
     pub free_bytes: Option<u64>,
     pub reserve_bytes: u64,
@@ -81,8 +90,10 @@ pub fn status(db: &Db, settings: &Settings, now: UtcMs) -> Result<Status, Error>
     let (mut pbxs, mut reasons) = (Vec::new(), Vec::new());
     for pbx in &settings.pbxs {
         let flow = status::flow(db, &pbx.name)?;
-        let shown = shown(&pbx.name, &flow, pbx.source_keeps, now);
-        reasons.extend(reasons_of(&shown, &flow));
+        let mut shown = shown(&pbx.name, &flow, pbx.source_keeps, now);
+        let own = reasons_of(&shown, &flow);
+        shown.act = !own.is_empty();
+        reasons.extend(own);
         pbxs.push(shown);
     }
     let refused = status::refused(db)?;
@@ -131,6 +142,7 @@ fn shown(pbx: &PbxName, flow: &Flow, source_keeps: Duration, now: UtcMs) -> PbxS
         .map(|announced| announced.plus(source_keeps));
     PbxStatus {
         pbx: pbx.clone(),
+        act: false,
         last_event_at: flow.last_event,
         last_event_age_s: age_s(flow.last_event),
         last_archived_at: flow.last_archived,

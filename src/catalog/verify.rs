@@ -39,6 +39,12 @@ pub enum ReadError {
         expected: Digest,
         found: Digest,
     },
+    #[error("the store gives {bytes} bytes of {id} where {expected_bytes} were archived")]
+    Length {
+        id: RecordingId,
+        bytes: u64,
+        expected_bytes: u64,
+    },
     #[error("the manifest of {id} is gone from the store: nothing lies at {key}")]
     ManifestGone { id: RecordingId, key: ObjectKey },
     #[error("the manifest of {id} is not its own: it does not name SHA-256 {expected}")]
@@ -55,6 +61,7 @@ impl ReadError {
             ReadError::Index { .. }
             | ReadError::Gone { .. }
             | ReadError::Damaged { .. }
+            | ReadError::Length { .. }
             | ReadError::ManifestGone { .. }
             | ReadError::ManifestDamaged { .. }
             | ReadError::Original { .. } => true,
@@ -224,6 +231,34 @@ async fn check_manifest(
             expected,
         }),
     }
+}
+
+/// Where an archived recording lies, and what it must be.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    pub id: RecordingId,
+    pub key: ObjectKey,
+    pub sha256: Digest,
+    pub bytes: u64,
+}
+
+impl Stored {
+    pub(super) fn unread(&self, source: objects::Error) -> ReadError {
+        ReadError::Store {
+            id: self.id.clone(),
+            source: Box::new(source),
+        }
+    }
+}
+
+pub fn stored(row: &RecordingRow) -> Result<Stored, ReadError> {
+    let (key, sha256) = archived(row)?;
+    Ok(Stored {
+        id: row.recording.clone(),
+        key,
+        sha256,
+        bytes: row.bytes.unwrap_or_default(),
+    })
 }
 
 fn archived(row: &RecordingRow) -> Result<(ObjectKey, Digest), ReadError> {

@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::config::{self, Settings};
 use crate::http::listener::{Limits, Listener};
 use crate::http::simulated;
+use crate::model::access::{Role, Scope};
 use crate::model::chain::chain;
 use crate::model::filter::Filter;
 use crate::model::id::CallId;
@@ -73,8 +74,9 @@ pub async fn run(arguments: Arguments, program: &OsString) -> anyhow::Result<Exi
         output::line(&command)?;
     }
     if !arguments.once {
+        let token = token(&settings).await?;
         eprintln!(
-            "\nthe service goes on, its admin listener at http://{}; Ctrl-C ends it",
+            "\nthe service goes on, Ctrl-C ends it; its page is at http://{}/, to sign in: {token}",
             service.admin
         );
         let mut terminate = signal(SignalKind::terminate())?;
@@ -112,6 +114,20 @@ fn secret() -> anyhow::Result<String> {
         .and_then(|mut random| random.read_exact(&mut bytes))
         .context("read /dev/urandom")?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// For the demo's page: valid for a day, of one who hears and downloads.
+async fn token(settings: &Settings) -> anyhow::Result<String> {
+    let now = Clock::system().now();
+    let who = super::token::Who {
+        name: format!("demo-{}", now.0),
+        person: "Whoever runs the demo".to_owned(),
+        role: Role::Compliance,
+        scope: Scope::default(),
+        expires: Some(now.plus(Duration::from_secs(24 * 3600))),
+    };
+    let made = super::token::make(settings, who).await?;
+    made.context("a name that holds this moment is not taken")
 }
 
 /// Writes the settings, over those of an earlier demo only.

@@ -19,6 +19,7 @@ use crate::model::id::PbxName;
 use crate::model::job::State;
 use crate::objects::ObjectStore;
 use crate::store::Reader;
+use crate::store::custody::Entry;
 use crate::store::search::RecordingRow;
 
 #[derive(Args)]
@@ -31,9 +32,36 @@ pub struct Arguments {
     /// Where the files go; made where it is missing
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
+    /// Why, for custody; it holds for every recording of this run
+    #[arg(long, value_name = "R")]
+    reason: Option<String>,
+    /// The case it is for, for custody
+    #[arg(long, value_name = "C")]
+    case: Option<String>,
     /// One object a file
     #[arg(long)]
     json: bool,
+}
+
+impl Arguments {
+    /// Who took what, and why, is entered before the first byte is read.
+    fn entries(&self, rows: &[RecordingRow]) -> Vec<Entry> {
+        let entry = |row: &RecordingRow| {
+            let entry = Entry {
+                reason: self.reason.clone(),
+                case: self.case.clone(),
+                ..super::act("fetched", &row.recording.to_string())
+            };
+            match self.reason {
+                Some(_) => entry,
+                None => entry.detail("no reason was given"),
+            }
+        };
+        let archived = rows
+            .iter()
+            .filter(|row| row.state == State::Archived.as_str());
+        archived.map(entry).collect()
+    }
 }
 
 pub async fn run(arguments: Arguments, settings: &Settings) -> anyhow::Result<Exit> {
@@ -52,6 +80,7 @@ pub async fn run(arguments: Arguments, settings: &Settings) -> anyhow::Result<Ex
     let directory = &arguments.output;
     std::fs::create_dir_all(directory)
         .with_context(|| format!("make the directory {}", directory.display()))?;
+    super::enter(settings, arguments.entries(&rows)).await?;
     let store = ObjectStore::open(&settings.store).await;
     let bar = progress(&rows);
     let mut tally = Tally::default();

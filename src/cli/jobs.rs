@@ -8,6 +8,7 @@ use crate::app::index_path;
 use crate::catalog::{self, Found};
 use crate::clock::Clock;
 use crate::config::Settings;
+use crate::model::access::Scope;
 use crate::model::filter::Filter;
 use crate::model::id::RecordingId;
 use crate::store::jobs::{self, JobRow, Retried};
@@ -53,7 +54,7 @@ pub async fn run(arguments: Arguments, settings: &Settings) -> anyhow::Result<Ex
 
 /// An empty backlog is a success.
 fn list(reader: &Reader, json: bool) -> anyhow::Result<Exit> {
-    let rows = jobs::list(reader)?;
+    let rows = jobs::list(reader, &Scope::default())?;
     if json {
         rows.iter().try_for_each(output::json)?;
         return Ok(Exit::Done);
@@ -115,9 +116,9 @@ async fn retry(settings: &Settings, ids: Vec<RecordingId>, json: bool) -> anyhow
     let store = Store::open(&index_path(settings))?;
     let (mut due, mut not) = (0usize, 0usize);
     for id in ids {
-        let (asked, actor, now) = (id.clone(), actor(), Clock::system().now());
+        let (asked, actor, now) = (id.clone(), super::actor(), Clock::system().now());
         let retried = store
-            .write(move |tx| jobs::retry(tx, &asked, &actor, now))
+            .write(move |tx| jobs::retry(tx, &asked, (&actor, None), now))
             .await?;
         let said = match retried {
             Retried::Due => "due at once",
@@ -146,16 +147,4 @@ async fn retry(settings: &Settings, ids: Vec<RecordingId>, json: bool) -> anyhow
         .into()),
         _ => Ok(Exit::Partly),
     }
-}
-
-/// The operating system's user: on the command line there is no other.
-fn actor() -> String {
-    let uid = rustix::process::getuid().as_raw();
-    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let name = passwd.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
-    });
-    format!("os user {}", name.unwrap_or_else(|| uid.to_string()))
 }

@@ -6,9 +6,9 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use anyhow::Context;
 use serde::Serialize;
-use serde_json::Value;
+
+use crate::catalog::table;
 
 /// As long as the longest URL that is kept; columns and terminals take no 64 kB.
 const SHOWN_MAX_CHARS: usize = 2048;
@@ -44,49 +44,10 @@ pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A head line of the objects' keys and a line each; lists are joined by spaces, objects within
-/// are left to JSON.
+/// A head line of the objects' keys and a line each.
 pub fn csv(values: &[impl Serialize]) -> anyhow::Result<()> {
-    let mut out = csv::Writer::from_writer(io::stdout().lock());
-    for (at, value) in values.iter().enumerate() {
-        let value = serde_json::to_value(value)?;
-        let fields = value.as_object().context("a row of a table is an object")?;
-        if at == 0 {
-            out.write_record(fields.keys())?;
-        }
-        out.write_record(fields.values().map(cell))?;
-    }
-    out.flush()?;
+    io::stdout().lock().write_all(&table::csv(values, true))?;
     Ok(())
-}
-
-fn cell(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => harmless(text),
-        Value::Array(items) if items.iter().all(|item| item.is_string()) => {
-            let items: Vec<String> = items.iter().map(cell).collect();
-            items.join(" ")
-        }
-        other => other.to_string(),
-    }
-}
-
-/// A spreadsheet takes a cell that begins like a formula for one; a number's plus is none.
-fn harmless(text: &str) -> String {
-    let number = |rest: &str| {
-        rest.chars()
-            .all(|c| c.is_ascii_digit() || " -()/".contains(c))
-    };
-    let formula = match text.chars().next() {
-        Some('=' | '@' | '\t' | '\r') => true,
-        Some('+' | '-') => !number(&text[1..]),
-        _ => false,
-    };
-    match formula {
-        true => format!("'{text}"),
-        false => text.to_owned(),
-    }
 }
 
 pub fn line(text: &str) -> anyhow::Result<()> {
@@ -132,34 +93,13 @@ pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         let io = cause.downcast_ref::<io::Error>().map(io::Error::kind);
         let json = cause.downcast_ref::<serde_json::Error>();
-        let csv = cause.downcast_ref::<csv::Error>().map(csv::Error::kind);
-        let csv = csv.and_then(|kind| match kind {
-            csv::ErrorKind::Io(error) => Some(error.kind()),
-            _ => None,
-        });
-        io.or(json.and_then(|error| error.io_error_kind())).or(csv)
-            == Some(io::ErrorKind::BrokenPipe)
+        io.or(json.and_then(|error| error.io_error_kind())) == Some(io::ErrorKind::BrokenPipe)
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{harmless, printable};
-
-    #[test]
-    fn no_cell_is_a_formula() {
-        for (text, expected) in [
-            ("=cmd|'/c calc'!A0", "'=cmd|'/c calc'!A0"),
-            ("@SUM(A1)", "'@SUM(A1)"),
-            ("+420 774 852-629", "+420 774 852-629"),
-            ("+1+cmd", "'+1+cmd"),
-            ("-2+3", "'-2+3"),
-            ("plain", "plain"),
-            ("", ""),
-        ] {
-            assert_eq!(harmless(text), expected);
-        }
-    }
+    use super::printable;
 
     #[test]
     fn nothing_from_outside_moves_the_cursor() {

@@ -4,6 +4,7 @@ use clap::{Args, ValueEnum};
 
 use super::{Exit, output};
 use crate::catalog::{self, Found};
+use crate::config::Settings;
 use crate::model::call::Call;
 use crate::model::event::Direction;
 use crate::model::filter::Filter;
@@ -44,7 +45,7 @@ pub struct Filters {
     pub call: Option<String>,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum Way {
     #[value(alias = "incoming")]
     In,
@@ -94,6 +95,29 @@ enum Form {
 }
 
 impl Filters {
+    /// What was asked for, for custody.
+    pub fn in_words(&self) -> String {
+        let text = |value: Option<&dyn std::fmt::Display>| value.map(|value| value.to_string());
+        let asked = [
+            ("number", self.number.clone()),
+            ("extension", self.extension.clone()),
+            ("did", self.did.clone()),
+            ("pbx", text(self.pbx.as_ref().map(|pbx| pbx as _))),
+            (
+                "direction",
+                self.direction.map(|way| format!("{way:?}").to_lowercase()),
+            ),
+            ("from", text(self.from.as_ref().map(|moment| moment as _))),
+            ("to", text(self.to.as_ref().map(|moment| moment as _))),
+            ("state", text(self.state.as_ref().map(|state| state as _))),
+            ("call", self.call.clone()),
+        ];
+        let asked = asked
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)));
+        serde_json::json!(asked.collect::<std::collections::BTreeMap<_, _>>()).to_string()
+    }
+
     /// Whether anything was asked for.
     pub fn any(&self) -> bool {
         self.filter(None)
@@ -136,6 +160,7 @@ impl Filters {
             state: self.state,
             call,
             limit,
+            ..Filter::default()
         })
     }
 }
@@ -147,8 +172,18 @@ fn bad_call(error: crate::model::id::BadId) -> anyhow::Error {
     )
 }
 
-pub fn run(arguments: Arguments, reader: &Reader) -> anyhow::Result<Exit> {
+pub async fn run(arguments: Arguments, settings: &Settings) -> anyhow::Result<Exit> {
+    // A question that makes no sense is said to, also where there is no index yet.
+    arguments.filters.filter(None)?;
+    let reader = &super::reader(settings)?;
     let filter = arguments.filters.filter_at(reader, arguments.limit)?;
+    let what = if arguments.calls {
+        "calls"
+    } else {
+        "recordings"
+    };
+    let entry = super::act("searched", what).detail(arguments.filters.in_words());
+    super::enter(settings, vec![entry]).await?;
     let found = match arguments.calls {
         true => {
             let calls = catalog::calls(reader, &filter)?;

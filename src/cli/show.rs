@@ -9,7 +9,9 @@ use crate::catalog::{self, CallDetail, Found, RecordingDetail};
 use crate::model::call::Call;
 use crate::model::time::{Started, clock_text};
 use crate::store::Reader;
-use crate::store::search::{AttemptRow, CustodyRow, EventRow};
+use crate::store::custody::CustodyRow;
+use crate::store::events::EventRow;
+use crate::store::search::AttemptRow;
 
 #[derive(Args)]
 pub struct Arguments {

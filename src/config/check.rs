@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use super::kind::{Kind, StoreKind};
 use super::section::Section;
 use super::{
-    Archive, Listen, Login, Pbx, S3Keys, S3Settings, Settings, Sse, StoreSettings, secret,
+    Access, Archive, Listen, Login, Pbx, S3Keys, S3Settings, Settings, Sse, StoreSettings, secret,
 };
 use crate::model::id::PbxName;
 use crate::model::job::Schedule;
@@ -42,12 +42,17 @@ pub(super) fn settings(top: &mut Section<'_, '_>) -> Option<Settings> {
     let pbxs = top.sections("pbx", |section| pbx(section, &mut names));
     let store = top.section("store", store);
     let archive = top.section("archive", archive);
+    let access = top.section("access", |section| {
+        let require_reason = section.flag("require_reason")?;
+        Some(Access { require_reason })
+    });
     Some(Settings {
         data_dir: data_dir?,
         listen: listen?,
         pbxs: pbxs?,
         store: store?,
         archive: archive?,
+        access: access?,
     })
 }
 

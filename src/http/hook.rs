@@ -154,7 +154,7 @@ impl Hook {
                 return answer(StatusCode::NOT_FOUND, "");
             }
         };
-        let whole = tokio::time::timeout(BODY_TIME_MAX, whole(body)).await;
+        let whole = tokio::time::timeout(BODY_TIME_MAX, whole(body, BODY_MAX_BYTES)).await;
         let body = match whole.unwrap_or(Err(StatusCode::REQUEST_TIMEOUT)) {
             Ok(body) => body,
             Err(status) => {
@@ -222,14 +222,15 @@ impl Hook {
 }
 
 /// The whole body, chunked or not, as long as it is not too large.
-async fn whole(
+pub(super) async fn whole(
     body: impl Stream<Item = Result<impl Buf, warp::Error>>,
+    most_bytes: usize,
 ) -> Result<Vec<u8>, StatusCode> {
     let mut body = std::pin::pin!(body);
     let mut whole = Vec::new();
     while let Some(chunk) = body.next().await {
         let mut chunk = chunk.map_err(|_| StatusCode::BAD_REQUEST)?;
-        if whole.len() + chunk.remaining() > BODY_MAX_BYTES {
+        if whole.len() + chunk.remaining() > most_bytes {
             return Err(StatusCode::PAYLOAD_TOO_LARGE);
         }
         while chunk.has_remaining() {

@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use jiff::tz::TimeZone;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use super::access::Scope;
 use super::event::{Direction, Event, Finish, Kind, Logged, Transfer};
+use super::filter::Place;
 use super::id::{CallId, EventSeq, LegId, RecordingName};
 use super::time::{Started, UtcMs, resolve};
 
@@ -161,6 +163,26 @@ impl Call {
             ring_path: rang.into_iter().map(|(user, _)| user).collect(),
             id,
         }
+    }
+
+    /// Where it stands in a listing, newest first.
+    pub fn place(&self) -> Place {
+        Place {
+            at: self
+                .started
+                .as_ref()
+                .map_or_else(String::new, |s| s.utc.to_seconds()),
+            id: self.id.to_string(),
+        }
+    }
+
+    /// The call as far as somebody may see it: others' legs and rings are not there.
+    pub fn narrowed(mut self, scope: &Scope) -> Call {
+        self.legs
+            .retain(|leg| scope.has_extension(leg.extension.as_deref()));
+        self.ring_path
+            .retain(|user| scope.has_extension(Some(user)));
+        self
     }
 
     pub fn leg(&self, leg: u32) -> Option<&Leg> {

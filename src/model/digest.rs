@@ -75,7 +75,7 @@ impl serde::Serialize for Digest {
 }
 
 /// Feeds bytes as they pass by.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Hasher(Sha256);
 
 impl Hasher {

@@ -2,6 +2,8 @@
 //!
 //! Never here: SQL. The store turns a filter into a query.
 
+use super::access::Scope;
+use super::call::Outcome;
 use super::event::Direction;
 use super::id::{CallName, PbxName};
 use super::job::State;
@@ -19,7 +21,58 @@ pub struct Filter {
     pub from: Option<Moment>,
     /// Exclusive.
     pub to: Option<Moment>,
+    pub outcome: Option<Outcome>,
     pub state: Option<State>,
     pub call: Option<CallName>,
     pub limit: Option<u32>,
+    /// Only what somebody may see.
+    pub scope: Scope,
+    /// Only what comes after this place in the listing.
+    pub after: Option<Place>,
+}
+
+/// A place in a listing, newest first: the moment that it is sorted by, and the id beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    pub at: String,
+    pub id: String,
+}
+
+impl Place {
+    /// Opaque to those who page: base64url would add nothing but a dependency to it.
+    pub fn cursor(&self) -> String {
+        let text = format!("{}\n{}", self.at, self.id);
+        text.bytes().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    pub fn from_cursor(cursor: &str) -> Option<Place> {
+        if cursor.len() > 512 || !cursor.len().is_multiple_of(2) || !cursor.is_ascii() {
+            return None;
+        }
+        let byte = |at: usize| u8::from_str_radix(&cursor[at..at + 2], 16).ok();
+        let bytes: Option<Vec<u8>> = (0..cursor.len()).step_by(2).map(byte).collect();
+        let text = String::from_utf8(bytes?).ok()?;
+        let (at, id) = text.split_once('\n')?;
+        Some(Place {
+            at: at.to_owned(),
+            id: id.to_owned(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Place;
+
+    #[test]
+    fn a_cursor_comes_back() {
+        let place = Place {
+            at: "2023-03-07T13:23:18Z".to_owned(),
+            id: "hq/230307142318_40-2-1".to_owned(),
+        };
+        assert_eq!(Place::from_cursor(&place.cursor()), Some(place));
+        for bad in ["", "0", "zz", "ää", "+1", "ff"] {
+            assert_eq!(Place::from_cursor(bad), None, "{bad}");
+        }
+    }
 }

@@ -23,6 +23,12 @@ impl UtcMs {
         format!("{:.0}", self.timestamp())
     }
 
+    /// A wall clock, to the second: `2023-03-07 14:23:18`.
+    pub fn wall_clock(self, zone: &TimeZone) -> String {
+        let local = self.timestamp().to_zoned_datetime(zone.clone()).datetime();
+        local.strftime("%F %T").to_string()
+    }
+
     pub fn local_date(self, zone: &TimeZone) -> jiff::civil::Date {
         self.timestamp().to_zoned_datetime(zone.clone()).date()
     }
@@ -121,6 +127,28 @@ pub fn resolve(
 pub enum Moment {
     Exact(UtcMs),
     Local(DateTime),
+}
+
+impl Moment {
+    /// Where no PBX's wall clock is meant, a bare time is UTC.
+    pub fn as_utc(self) -> UtcMs {
+        match self {
+            Moment::Exact(at) => at,
+            Moment::Local(at) => {
+                let utc = jiff::tz::Offset::UTC.to_timestamp(at);
+                UtcMs(utc.map_or(i64::MAX, |at| at.as_millisecond()))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Moment::Exact(at) => at.fmt(f),
+            Moment::Local(at) => at.fmt(f),
+        }
+    }
 }
 
 impl std::str::FromStr for Moment {

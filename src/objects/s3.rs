@@ -30,7 +30,7 @@ use bytes::Bytes;
 use secrecy::ExposeSecret as _;
 
 use super::error::{Answer, At, Error, Operation, Source};
-use super::{Head, Put, Stored};
+use super::{Head, Put, Range, Stored};
 use crate::config::{S3Settings, Sse};
 use crate::model::digest::Digest;
 use crate::model::key::ObjectKey;
@@ -148,13 +148,20 @@ impl Bucket {
         }
     }
 
-    pub(super) async fn get(&self, key: &ObjectKey) -> Result<Option<AnswerBody>, Error> {
+    pub(super) async fn get(
+        &self,
+        key: &ObjectKey,
+        range: Option<Range>,
+    ) -> Result<Option<AnswerBody>, Error> {
         let at = At::new(Operation::Get, key);
         let asked = self
             .client
             .get_object()
             .bucket(&self.name)
             .key(self.key(key))
+            .set_range(
+                range.map(|Range { from, bytes }| format!("bytes={from}-{}", from + bytes - 1)),
+            )
             .send()
             .await;
         match asked {

@@ -117,6 +117,13 @@ table! {
         "the service stopped on the way", "nothing: it goes on at the next start";
 }
 
+/// What a code means and what a person can do; none for a code that is not of this table.
+pub fn explain(code: &str) -> Option<(&'static str, &'static str)> {
+    let row = Code::ALL.iter().map(|known| known.row());
+    let row = row.into_iter().find(|row| row.code == code)?;
+    Some((row.means, row.advice))
+}
+
 /// The operators' list, as text.
 pub fn errors_txt() -> String {
     let mut text = String::from(

@@ -3,8 +3,10 @@
 //! An entry is written in the transaction of what it records, or neither is.
 
 use rusqlite::params;
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use super::{Error, Tx, execute, first};
+use super::{Db, Error, Tx, all, each, execute, first};
 use crate::model::digest::Digest;
 use crate::model::time::UtcMs;
 
@@ -38,6 +40,33 @@ impl Entry {
         self
     }
 
+    fn stored(&self) -> Stored {
+        Stored {
+            at: self.at,
+            actor: self.actor.clone(),
+            address: self.address.clone(),
+            act: self.act.to_owned(),
+            subject: self.subject.clone(),
+            reason: self.reason.clone(),
+            case: self.case.clone(),
+            detail: self.detail.clone(),
+        }
+    }
+}
+
+/// An entry as it lies in the index, where its act is any text.
+struct Stored {
+    at: UtcMs,
+    actor: String,
+    address: Option<String>,
+    act: String,
+    subject: String,
+    reason: Option<String>,
+    case: Option<String>,
+    detail: Option<String>,
+}
+
+impl Stored {
     /// What is hashed: a JSON array of the view's columns in their order, without spaces, up to
     /// and with the previous entry's digest.
     fn digest(&self, seq: i64, previous: &Digest) -> Digest {
@@ -57,6 +86,133 @@ impl Entry {
     }
 }
 
+/// What a listing of entries asks for.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// A person also without the token's name behind it.
+    pub actor: Option<String>,
+    pub subject: Option<String>,
+    pub act: Option<String>,
+    /// Inclusive, and exclusive.
+    pub from: Option<UtcMs>,
+    pub to: Option<UtcMs>,
+    /// Only entries before this one, newest first: the next page of a listing.
+    pub before: Option<i64>,
+    pub limit: Option<u32>,
+}
+
+/// An entry as every output shows it.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct CustodyRow {
+    pub seq: i64,
+    pub at: String,
+    pub actor: String,
+    pub address: Option<String>,
+    pub act: String,
+    pub subject: String,
+    pub reason: Option<String>,
+    pub case: Option<String>,
+    pub detail: Option<String>,
+    pub previous_sha256: String,
+    pub sha256: String,
+}
+
+/// Entries newest first.
+pub fn list(db: &Db, filter: &Filter) -> Result<Vec<CustodyRow>, Error> {
+    let sql = r#"SELECT seq, at, actor, address, act, subject, reason, "case", detail,
+            previous_sha256, sha256
+        FROM custody
+        WHERE (?1 IS NULL OR actor = ?1 OR substr(actor, 1, length(?1) + 2) = ?1 || ' (')
+          AND (?2 IS NULL OR subject = ?2)
+          AND (?3 IS NULL OR act = ?3) AND (?4 IS NULL OR at >= ?4) AND (?5 IS NULL OR at < ?5)
+          AND (?6 IS NULL OR seq < ?6)
+        ORDER BY seq DESC LIMIT ?7"#;
+    let row = params![
+        filter.actor,
+        filter.subject,
+        filter.act,
+        filter.from.map(|at| at.to_string()),
+        filter.to.map(|at| at.to_string()),
+        filter.before,
+        filter.limit.map_or(-1, i64::from),
+    ];
+    all(db, "list custody entries", sql, row, |row| {
+        Ok(CustodyRow {
+            seq: row.get(0)?,
+            at: row.get(1)?,
+            actor: row.get(2)?,
+            address: row.get(3)?,
+            act: row.get(4)?,
+            subject: row.get(5)?,
+            reason: row.get(6)?,
+            case: row.get(7)?,
+            detail: row.get(8)?,
+            previous_sha256: row.get(9)?,
+            sha256: row.get(10)?,
+        })
+    })
+}
+
+/// Where the chain of entries is broken first, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Broken {
+    Missing { seq: i64 },
+    NotAfter { seq: i64 },
+    Changed { seq: i64 },
+}
+
+/// Walks the whole chain; how many entries there are, or where it breaks.
+pub fn verify(db: &Db) -> Result<Result<u64, Broken>, Error> {
+    let sql = "SELECT seq, at_ms, actor, address, act, subject, reason, case_number, detail, \
+        previous_sha256, sha256 FROM custody_entry ORDER BY seq";
+    let (mut expected, mut previous) = (1i64, Digest::from_bytes([0; 32]));
+    let mut broken = None;
+    each(db, "walk the custody entries", sql, [], |row| {
+        let seq: i64 = row.get(0)?;
+        let entry = Stored {
+            at: UtcMs(row.get(1)?),
+            actor: row.get(2)?,
+            address: row.get(3)?,
+            act: row.get(4)?,
+            subject: row.get(5)?,
+            reason: row.get(6)?,
+            case: row.get(7)?,
+            detail: row.get(8)?,
+        };
+        let (before, own) = (
+            Digest::from_bytes(row.get(9)?),
+            Digest::from_bytes(row.get(10)?),
+        );
+        broken = if seq != expected {
+            Some(Broken::Missing { seq: expected })
+        } else if before != previous {
+            Some(Broken::NotAfter { seq })
+        } else if entry.digest(seq, &previous) != own {
+            Some(Broken::Changed { seq })
+        } else {
+            None
+        };
+        (expected, previous) = (seq + 1, own);
+        Ok(broken.is_none())
+    })?;
+    Ok(broken.map_or(Ok((expected - 1) as u64), Err))
+}
+
+/// Lets an act on a subject be entered once in so long: whether it is to be entered now.
+pub fn is_first(
+    tx: &mut Tx,
+    actor: &str,
+    subject: &str,
+    act: &str,
+    now: UtcMs,
+    until: UtcMs,
+) -> Result<bool, Error> {
+    let sql = "INSERT INTO entered (actor, subject, act, until_ms) VALUES (?1, ?2, ?3, ?5) \
+        ON CONFLICT DO UPDATE SET until_ms = excluded.until_ms WHERE until_ms <= ?4";
+    let row = params![actor, subject, act, now.0, until.0];
+    Ok(execute(tx, "note that an act was entered", sql, row)? == 1)
+}
+
 pub fn append(tx: &mut Tx, entry: &Entry) -> Result<(), Error> {
     let last = "SELECT seq, sha256 FROM custody_entry ORDER BY seq DESC LIMIT 1";
     let (last, previous) = first(tx, "read the last custody entry", last, [], |row| {
@@ -67,7 +223,7 @@ pub fn append(tx: &mut Tx, entry: &Entry) -> Result<(), Error> {
     let sql = "INSERT INTO custody_entry (seq, at_ms, actor, address, act, subject, reason, \
         case_number, detail, previous_sha256, sha256) \
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
-    let sha256 = entry.digest(seq, &previous);
+    let sha256 = entry.stored().digest(seq, &previous);
     let row = params![
         seq,
         entry.at.0,

@@ -96,6 +96,27 @@ pub fn due(db: &Db, now: UtcMs, most: u32) -> Result<Vec<Due>, Error> {
     )
 }
 
+/// A leg whose recording was never announced: when it is looked for next, and how often it was.
+#[derive(Debug, Clone, Copy)]
+pub struct Awaited {
+    pub leg: u32,
+    pub due: Option<UtcMs>,
+    pub tries: u32,
+}
+
+pub fn of_call(db: &Db, id: &CallId) -> Result<Vec<Awaited>, Error> {
+    let sql = "SELECT f.leg, f.due_ms, f.tries FROM foretold f JOIN call c ON c.id = f.call_id \
+        WHERE c.pbx = ?1 AND c.call = ?2 ORDER BY f.leg";
+    let key = params![id.pbx.as_str(), id.call.as_str()];
+    all(db, "see what a call lacks", sql, key, |row| {
+        Ok(Awaited {
+            leg: row.get(0)?,
+            due: row.get::<_, Option<i64>>(1)?.map(UtcMs),
+            tries: row.get(2)?,
+        })
+    })
+}
+
 /// Nothing was there: looked for again later, or never again.
 pub fn missed(tx: &mut Tx, due: &Due, now: UtcMs) -> Result<(), Error> {
     let tries = due.tries + 1;

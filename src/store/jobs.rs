@@ -1,16 +1,19 @@
 //! The backlog as people see it, and putting it to work again by hand.
 
 use rusqlite::{Row, params};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::custody::{self, Entry};
 use super::{Db, Error, Tx, all, execute, parsed};
-use crate::model::id::RecordingId;
+use crate::model::access::Scope;
+use crate::model::id::{PbxName, RecordingId};
 use crate::model::time::UtcMs;
 
 /// A recording that is not archived: what holds it up, and when it is tried next.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct JobRow {
+    #[schemars(with = "String")]
     pub recording: RecordingId,
     pub state: String,
     pub code: Option<String>,
@@ -20,12 +23,16 @@ pub struct JobRow {
     pub next_at: Option<String>,
 }
 
-/// What is pending or failed: what failed first, then by the next try.
-pub fn list(db: &Db) -> Result<Vec<JobRow>, Error> {
+/// What is pending or failed, as far as somebody may see it: what failed first, then by the next
+/// try.
+pub fn list(db: &Db, scope: &Scope) -> Result<Vec<JobRow>, Error> {
     let sql = "SELECT recording, state, code, last_error, attempts, announced_at, next_at \
-        FROM recordings WHERE state IN ('pending', 'failed') \
+        FROM recordings WHERE state IN ('pending', 'failed') AND (?1 IS NULL OR pbx = ?1) \
+        AND (?2 = '[]' OR extension IN (SELECT value FROM json_each(?2))) \
         ORDER BY state, next_at, announced_at, recording";
-    all(db, "list the backlog", sql, [], job)
+    let extensions = serde_json::json!(scope.extensions).to_string();
+    let key = params![scope.pbx.as_ref().map(PbxName::as_str), extensions];
+    all(db, "list the backlog", sql, key, job)
 }
 
 fn job(row: &Row) -> rusqlite::Result<JobRow> {
@@ -53,7 +60,12 @@ pub enum Retried {
 }
 
 /// Makes a recording due at once, and opens a new window in which it is not given up.
-pub fn retry(tx: &mut Tx, id: &RecordingId, actor: &str, now: UtcMs) -> Result<Retried, Error> {
+pub fn retry(
+    tx: &mut Tx,
+    id: &RecordingId,
+    (actor, address): (&str, Option<&str>),
+    now: UtcMs,
+) -> Result<Retried, Error> {
     let sql = "SELECT state, lease_ms IS NOT NULL, fetch_path IS NULL FROM recording \
         WHERE pbx = ?1 AND recording = ?2";
     let key = params![id.pbx.as_str(), id.recording.as_str()];
@@ -80,6 +92,7 @@ pub fn retry(tx: &mut Tx, id: &RecordingId, actor: &str, now: UtcMs) -> Result<R
     execute(tx, "make a recording due", sql, row)?;
     let entry = Entry {
         actor: actor.to_owned(),
+        address: address.map(str::to_owned),
         ..Entry::of_service(now, "retried", id)
     };
     custody::append(tx, &entry)?;

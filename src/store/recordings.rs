@@ -13,6 +13,7 @@ use crate::model::digest::Digest;
 use crate::model::doubt::Kept;
 use crate::model::event::FetchPath;
 use crate::model::id::{CallId, EventSeq, LegId, PbxName, RecordingId};
+use crate::model::job::State;
 use crate::model::key::ObjectKey;
 use crate::model::time::UtcMs;
 
@@ -101,6 +102,17 @@ pub fn enqueue(tx: &mut Tx, announced: &[Announced], due_after_ms: i64) -> Resul
         }
     }
     Ok(())
+}
+
+/// How the recordings of a call stand, each with its leg.
+pub fn states_of_call(db: &Db, id: &CallId) -> Result<Vec<(u32, State)>, Error> {
+    let sql = "SELECT leg, state FROM recording WHERE pbx = ?1 AND call = ?2 ORDER BY leg";
+    let key = params![id.pbx.as_str(), id.call.as_str()];
+    let rows = all(db, "see how a call's recordings stand", sql, key, |row| {
+        Ok((row.get(0)?, word(row.get(1)?, State::from_word)))
+    })?;
+    let known = |(leg, state): (u32, Option<State>)| Some((leg, state?));
+    Ok(rows.into_iter().filter_map(known).collect())
 }
 
 fn insert(tx: &mut Tx, one: &Announced, due_after_ms: i64) -> Result<bool, Error> {

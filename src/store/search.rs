@@ -1,19 +1,22 @@
 //! The read side: what searches and looks into single things select, from the public views.
 
 use rusqlite::{Row, ToSql, params};
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::log::BEHIND_CALL;
 use super::{Db, Error, all, first, parsed};
-use crate::model::call::Call;
-use crate::model::filter::Filter;
-use crate::model::id::{CallId, CallName, EventSeq, PbxName, RecordingId};
+use crate::model::access::Scope;
+use crate::model::call::{Call, Outcome};
+use crate::model::filter::{Filter, Place};
+use crate::model::id::{CallId, CallName, PbxName, RecordingId};
 use crate::model::time::Moment;
 
 /// A recording as every output shows it. Durations in seconds; unknown is null.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct RecordingRow {
+    #[schemars(with = "String")]
     pub recording: RecordingId,
+    #[schemars(with = "String")]
     pub pbx: PbxName,
     pub call: Option<String>,
     pub leg: Option<u32>,
@@ -126,6 +129,45 @@ impl Where {
     }
 }
 
+impl RecordingRow {
+    /// Where it stands in a listing, newest first.
+    pub fn place(&self) -> Place {
+        let announced = || format!("{}Z", self.announced_at.get(..19).unwrap_or_default());
+        Place {
+            at: self.started_at.clone().unwrap_or_else(announced),
+            id: self.recording.to_string(),
+        }
+    }
+}
+
+impl Where {
+    fn scope(&mut self, scope: &Scope, pbx: &str, extension: &str) {
+        self.add(
+            &format!("{pbx} = ?"),
+            scope.pbx.as_ref().map(PbxName::to_string),
+        );
+        if !scope.extensions.is_empty() {
+            let extensions = serde_json::json!(scope.extensions).to_string();
+            self.add(extension, Some(extensions));
+        }
+    }
+
+    /// Newest first: after a place is before its moment.
+    fn after(&mut self, place: Option<&Place>, at: &str, id: &str) {
+        if let Some(Place {
+            at: moment,
+            id: own,
+        }) = place
+        {
+            self.values.push(Box::new(moment.clone()));
+            self.values.push(Box::new(own.clone()));
+            let (first, second) = (self.values.len() - 1, self.values.len());
+            self.terms
+                .push(format!("({at}, {id}) < (?{first}, ?{second})"));
+        }
+    }
+}
+
 /// Recordings newest first: by the call's start, or the announcement where no call is known.
 pub fn recordings(db: &Db, filter: &Filter) -> Result<Vec<RecordingRow>, Error> {
     let mut only = Where::default();
@@ -139,10 +181,16 @@ pub fn recordings(db: &Db, filter: &Filter) -> Result<Vec<RecordingRow>, Error> 
     );
     only.add("v.state = ?", filter.state.map(|state| state.as_str()));
     only.add("v.call = ?", filter.call.as_ref().map(CallName::to_string));
+    let came_out = "EXISTS (SELECT 1 FROM call c \
+        WHERE c.pbx = v.pbx AND c.call = v.call AND c.outcome = ?)";
+    only.add(came_out, filter.outcome.map(Outcome::as_str));
     let utc = "coalesce(v.started_at, substr(v.announced_at, 1, 19) || 'Z')";
     let local = "coalesce(v.started_at_local, v.day || 'T00:00:00')";
     only.moment(">=", filter.from, utc, local);
     only.moment("<", filter.to, utc, local);
+    let mine = "v.extension IN (SELECT value FROM json_each(?))";
+    only.scope(&filter.scope, "v.pbx", mine);
+    only.after(filter.after.as_ref(), utc, "v.recording");
     let sql = format!(
         "SELECT {RECORDING_COLUMNS} FROM recordings v \
          WHERE {} ORDER BY {utc} DESC, v.recording DESC LIMIT {}",
@@ -174,6 +222,10 @@ pub fn one_recording(db: &Db, id: &RecordingId) -> Result<Option<RecordingRow>, 
 pub fn calls(db: &Db, filter: &Filter) -> Result<Vec<Call>, Error> {
     let mut only = Where::default();
     only.add("number_matches(?, c.external)", filter.number.clone());
+    // What somebody may not see does not show by what a filter finds either.
+    if filter.extension.is_some() && !filter.scope.has_extension(filter.extension.as_deref()) {
+        return Ok(Vec::new());
+    }
     let has_leg = "EXISTS (SELECT 1 FROM leg l WHERE l.call_id = c.id AND l.extension = ?)";
     only.add(has_leg, filter.extension.clone());
     only.add("c.did = ?", filter.did.clone());
@@ -182,16 +234,29 @@ pub fn calls(db: &Db, filter: &Filter) -> Result<Vec<Call>, Error> {
         "c.direction = ?",
         filter.direction.map(|direction| direction.as_str()),
     );
+    only.add("c.outcome = ?", filter.outcome.map(Outcome::as_str));
     let has_state = "EXISTS (SELECT 1 FROM recording r \
-        WHERE r.pbx = c.pbx AND r.call = c.call AND r.state = ?)";
-    only.add(has_state, filter.state.map(|state| state.as_str()));
+        LEFT JOIN leg l ON l.call_id = c.id AND l.leg = r.leg \
+        WHERE r.pbx = c.pbx AND r.call = c.call AND r.state = json_extract(?, '$[0]') \
+          AND (json_array_length(?, '$[1]') = 0 \
+               OR l.extension IN (SELECT value FROM json_each(?, '$[1]'))))";
+    let state_in_scope = filter
+        .state
+        .map(|state| serde_json::json!([state.as_str(), filter.scope.extensions]).to_string());
+    only.add(has_state, state_in_scope);
     only.add("c.call = ?", filter.call.as_ref().map(CallName::to_string));
     let utc = "strftime('%Y-%m-%dT%H:%M:%SZ', c.started_ms / 1000, 'unixepoch')";
     only.moment(">=", filter.from, utc, "c.started_local");
     only.moment("<", filter.to, utc, "c.started_local");
+    let mine = "EXISTS (SELECT 1 FROM json_each(?) mine WHERE mine.value IN \
+        (SELECT l.extension FROM leg l WHERE l.call_id = c.id \
+         UNION ALL SELECT value FROM json_each(c.ring_path)))";
+    only.scope(&filter.scope, "c.pbx", mine);
+    let (at, id) = (format!("coalesce({utc}, '')"), "c.pbx || '/' || c.call");
+    only.after(filter.after.as_ref(), &at, id);
     let sql = format!(
         "SELECT c.pbx, c.call FROM call c WHERE c.known = 1 AND {} \
-         ORDER BY c.started_ms DESC, c.call DESC LIMIT {}",
+         ORDER BY {at} DESC, {id} DESC LIMIT {}",
         only.sql(),
         filter.limit.map_or(-1, i64::from),
     );
@@ -203,7 +268,8 @@ pub fn calls(db: &Db, filter: &Filter) -> Result<Vec<Call>, Error> {
     })?;
     let mut calls = Vec::with_capacity(ids.len());
     for id in ids {
-        calls.extend(super::calls::load(db, &id)?.map(|(_, call)| call));
+        let call = super::calls::load(db, &id)?.map(|(_, call)| call);
+        calls.extend(call.map(|call| call.narrowed(&filter.scope)));
     }
     Ok(calls)
 }
@@ -224,43 +290,7 @@ pub fn pbxs_of_recording(db: &Db, recording: &str) -> Result<Vec<PbxName>, Error
     })
 }
 
-/// An event as a call's history shows it.
-#[derive(Debug, Clone, Serialize)]
-pub struct EventRow {
-    pub seq: EventSeq,
-    pub received_at: String,
-    pub kind: Option<String>,
-    pub repaired: bool,
-    pub duplicate_of: Option<EventSeq>,
-}
-
-/// The events behind a call, in the order of arrival: its own, of a delivery that holds several,
-/// and what names another call but announces a file of this one.
-pub fn events_of_call(db: &Db, call_id: i64, call: &CallName) -> Result<Vec<EventRow>, Error> {
-    let sql = format!(
-        "SELECT e.seq, e.received_at, e.kind, e.repaired, e.duplicate_of FROM events e \
-         WHERE e.seq IN {BEHIND_CALL} AND (e.call = ?2 OR e.call IS NULL \
-             OR NOT EXISTS (SELECT 1 FROM reading o WHERE o.seq = e.seq AND o.item <> e.item)) \
-         ORDER BY e.seq, e.item"
-    );
-    all(
-        db,
-        "read a call's events",
-        &sql,
-        params![call_id, call.as_str()],
-        |row| {
-            Ok(EventRow {
-                seq: EventSeq(row.get(0)?),
-                received_at: row.get(1)?,
-                kind: row.get(2)?,
-                repaired: row.get(3)?,
-                duplicate_of: row.get::<_, Option<i64>>(4)?.map(EventSeq),
-            })
-        },
-    )
-}
-
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct AttemptRow {
     pub attempt: u32,
     pub started_at: String,
@@ -281,28 +311,6 @@ pub fn attempts(db: &Db, id: &RecordingId) -> Result<Vec<AttemptRow>, Error> {
             stage: row.get(3)?,
             code: row.get(4)?,
             error: row.get(5)?,
-        })
-    })
-}
-
-#[derive(Debug, Clone, Serialize)]
-pub struct CustodyRow {
-    pub seq: i64,
-    pub at: String,
-    pub actor: String,
-    pub act: String,
-    pub detail: Option<String>,
-}
-
-pub fn custody(db: &Db, id: &RecordingId) -> Result<Vec<CustodyRow>, Error> {
-    let sql = "SELECT seq, at, actor, act, detail FROM custody WHERE subject = ?1 ORDER BY seq";
-    all(db, "read custody entries", sql, [id.to_string()], |row| {
-        Ok(CustodyRow {
-            seq: row.get(0)?,
-            at: row.get(1)?,
-            actor: row.get(2)?,
-            act: row.get(3)?,
-            detail: row.get(4)?,
         })
     })
 }

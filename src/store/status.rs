@@ -1,6 +1,7 @@
 //! The figures of `status`.
 
 use rusqlite::params;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Db, Error, all, first};
@@ -55,11 +56,12 @@ pub fn flow(db: &Db, pbx: &PbxName) -> Result<Flow, Error> {
 }
 
 /// Deliveries that were turned away.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Refused {
     pub reason: String,
     pub peer: String,
     pub count: u64,
+    #[schemars(with = "String")]
     pub last_at: UtcMs,
 }
 
@@ -103,7 +105,7 @@ pub fn downloaded_bytes(db: &Db, since: UtcMs) -> Result<u64, Error> {
 }
 
 /// A time in which the service did not run.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Gap {
     pub started_at: String,
     pub ended_at: String,

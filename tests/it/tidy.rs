@@ -84,6 +84,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("aws_smithy_http_client", &["objects"]),
     ("warp", &["http"]),
     ("hyper_util", &["http"]),
+    ("maud", &["http"]),
     ("tokio_rustls", &["http"]),
     ("anyhow", &["app", "cli", "main"]),
     ("clap", &["cli"]),

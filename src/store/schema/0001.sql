@@ -204,6 +204,50 @@ CREATE TRIGGER custody_is_kept BEFORE DELETE ON custody_entry
     BEGIN SELECT RAISE(ABORT, 'custody entries are append-only'); END;
 CREATE TRIGGER delivery_is_kept BEFORE DELETE ON delivery
     BEGIN SELECT RAISE(ABORT, 'the event log is append-only'); END;
+-- A REPLACE deletes the row that is in its way, and no trigger before DELETE hears of it.
+CREATE TRIGGER custody_is_not_replaced BEFORE INSERT ON custody_entry
+    WHEN EXISTS (SELECT 1 FROM custody_entry WHERE seq = NEW.seq)
+    BEGIN SELECT RAISE(ABORT, 'custody entries are append-only'); END;
+CREATE TRIGGER delivery_is_not_replaced BEFORE INSERT ON delivery
+    WHEN EXISTS (SELECT 1 FROM delivery WHERE seq = NEW.seq)
+    BEGIN SELECT RAISE(ABORT, 'the event log is append-only'); END;
+
+CREATE INDEX custody_by_actor ON custody_entry (actor, seq);
+
+-- Who may ask the archive over HTTP: a token's SHA-256, never the token.
+CREATE TABLE token (
+    id           INTEGER PRIMARY KEY,
+    name         TEXT    NOT NULL UNIQUE,
+    person       TEXT    NOT NULL,
+    role         TEXT    NOT NULL
+                 CHECK (role IN ('viewer', 'listener', 'compliance', 'approver', 'admin')),
+    pbx          TEXT,
+    extensions   TEXT    NOT NULL DEFAULT '[]',
+    sha256       BLOB    NOT NULL UNIQUE CHECK (length(sha256) = 32),
+    created_ms   INTEGER NOT NULL,
+    expires_ms   INTEGER,
+    revoked_ms   INTEGER,
+    last_used_ms INTEGER
+) STRICT;
+
+-- Why somebody hears the recordings of a call, until when that holds.
+CREATE TABLE reason_window (
+    actor       TEXT    NOT NULL,
+    subject     TEXT    NOT NULL,
+    reason      TEXT    NOT NULL,
+    case_number TEXT,
+    until_ms    INTEGER NOT NULL,
+    PRIMARY KEY (actor, subject)
+) STRICT, WITHOUT ROWID;
+
+-- What was entered in custody within its reason's window: an entry a window, not one a request.
+CREATE TABLE entered (
+    actor    TEXT    NOT NULL,
+    subject  TEXT    NOT NULL,
+    act      TEXT    NOT NULL,
+    until_ms INTEGER NOT NULL,
+    PRIMARY KEY (actor, subject, act)
+) STRICT, WITHOUT ROWID;
 
 -- Deliveries that were turned away, by reason and peer.
 CREATE TABLE refusal (

@@ -205,6 +205,13 @@ impl Service {
         fs::write(self.config(), settings).expect("write the settings");
     }
 
+    /// A variable for the environment, from the next start on; none to take it away.
+    pub fn set_env(&mut self, name: &str, value: Option<&str>) {
+        self.env.retain(|(known, _)| known != name);
+        let set = value.map(|value| (name.to_owned(), value.to_owned()));
+        self.env.extend(set);
+    }
+
     /// All that was said on stderr since the first start.
     pub fn log(&self) -> String {
         let log = fs::read(self.log_path()).unwrap_or_default();

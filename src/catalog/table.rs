@@ -1,0 +1,82 @@
+//! Rows as comma-separated values (RFC 4180), harmless to a spreadsheet.
+//!
+//! Never here: where they go.
+
+use serde::Serialize;
+use serde_json::Value;
+
+/// A head line of the rows' keys, where it is asked for, and a line each; lists of words are joined
+/// by spaces, other structure is left to JSON.
+pub fn csv(rows: &[impl Serialize], with_head: bool) -> Vec<u8> {
+    let mut table = csv::Writer::from_writer(Vec::new());
+    let mut head = with_head;
+    for row in rows {
+        // Rows are structs of named fields; whatever else it were would be no row.
+        let Ok(Value::Object(fields)) = serde_json::to_value(row) else {
+            continue;
+        };
+        let written = match std::mem::take(&mut head) {
+            true => table.write_record(fields.keys()),
+            false => Ok(()),
+        };
+        let written = written.and_then(|()| table.write_record(fields.values().map(cell)));
+        written.expect("memory takes every record, and rows of one type are of one length");
+    }
+    table.into_inner().expect("memory takes every byte")
+}
+
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => harmless(text),
+        Value::Array(items) if items.iter().all(Value::is_string) => {
+            let items: Vec<String> = items.iter().map(cell).collect();
+            items.join(" ")
+        }
+        other => other.to_string(),
+    }
+}
+
+/// A spreadsheet takes a cell that begins like a formula for one; a number's plus is none.
+fn harmless(text: &str) -> String {
+    let number = |rest: &str| {
+        rest.chars()
+            .all(|c| c.is_ascii_digit() || " -()/".contains(c))
+    };
+    let formula = match text.chars().next() {
+        Some('=' | '@' | '\t' | '\r') => true,
+        Some('+' | '-') => !number(&text[1..]),
+        _ => false,
+    };
+    match formula {
+        true => format!("'{text}"),
+        false => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{csv, harmless};
+
+    #[test]
+    fn no_cell_is_a_formula() {
+        for (text, expected) in [
+            ("=cmd|'/c calc'!A0", "'=cmd|'/c calc'!A0"),
+            ("@SUM(A1)", "'@SUM(A1)"),
+            ("+420 774 852-629", "+420 774 852-629"),
+            ("+1+cmd", "'+1+cmd"),
+            ("-2+3", "'-2+3"),
+            ("plain", "plain"),
+            ("", ""),
+        ] {
+            assert_eq!(harmless(text), expected);
+        }
+    }
+
+    #[test]
+    fn quotes_and_lists() {
+        let rows = [serde_json::json!({"a": "x,\"y\"", "b": ["1", "2"], "c": null, "d": 0.5})];
+        assert_eq!(csv(&rows, true), b"a,b,c,d\n\"x,\"\"y\"\"\",1 2,,0.5\n");
+        assert_eq!(csv(&[0; 0], true), b"");
+    }
+}

@@ -1,0 +1,125 @@
+//! `callvault custody`: who did what to which recording, and whether the chain is whole.
+
+use clap::{Args, Subcommand};
+
+use super::{Exit, output};
+use crate::model::time::Moment;
+use crate::store::Reader;
+use crate::store::custody::{self, Broken, CustodyRow, Filter};
+
+#[derive(Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    act: Act,
+}
+
+#[derive(Subcommand)]
+enum Act {
+    /// Entries, newest first
+    List(List),
+    /// Walk the whole chain; exit 65 where it is broken
+    Verify,
+}
+
+#[derive(Args)]
+struct List {
+    /// Who: callvault, "os user root", a token's person
+    #[arg(long, value_name = "A")]
+    actor: Option<String>,
+    /// Recording, with its PBX: hq/230307142318_40-2-1
+    #[arg(long, value_name = "R")]
+    recording: Option<String>,
+    /// What was done: archived, listened, fetched, searched, denied …
+    #[arg(long, value_name = "ACT")]
+    act: Option<String>,
+    /// At or after, UTC: 2023-03-07, 2023-03-07T14:00 or 2023-03-07T13:00:00Z
+    #[arg(long, value_name = "T")]
+    from: Option<Moment>,
+    /// Before
+    #[arg(long, value_name = "T")]
+    to: Option<Moment>,
+    /// At most so many
+    #[arg(long, value_name = "N")]
+    limit: Option<u32>,
+    /// Comma-separated values with a head line
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
+    /// One object a line
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(arguments: Arguments, reader: &Reader) -> anyhow::Result<Exit> {
+    match arguments.act {
+        Act::List(list) => print(list, reader),
+        Act::Verify => verify(reader),
+    }
+}
+
+fn print(list: List, reader: &Reader) -> anyhow::Result<Exit> {
+    let rows = custody::list(
+        reader,
+        &Filter {
+            actor: list.actor,
+            subject: list.recording,
+            act: list.act,
+            from: list.from.map(Moment::as_utc),
+            to: list.to.map(Moment::as_utc),
+            before: None,
+            limit: list.limit,
+        },
+    )?;
+    match (list.csv, list.json) {
+        (true, _) => output::csv(&rows)?,
+        (_, true) => rows.iter().try_for_each(output::json)?,
+        _ if rows.is_empty() => eprintln!("no entry fits"),
+        _ => table(&rows)?,
+    }
+    Ok(if rows.is_empty() {
+        Exit::Failed
+    } else {
+        Exit::Done
+    })
+}
+
+fn table(rows: &[CustodyRow]) -> anyhow::Result<()> {
+    let head = [
+        "SEQ", "AT", "ACTOR", "ADDRESS", "ACT", "SUBJECT", "REASON", "CASE", "DETAIL",
+    ];
+    let cells = |row: &CustodyRow| {
+        vec![
+            row.seq.to_string(),
+            row.at.clone(),
+            row.actor.clone(),
+            output::or_dash(row.address.as_deref()),
+            row.act.clone(),
+            row.subject.clone(),
+            output::or_dash(row.reason.as_deref()),
+            output::or_dash(row.case.as_deref()),
+            row.detail.clone().unwrap_or_default(),
+        ]
+    };
+    output::table(&head, &rows.iter().map(cells).collect::<Vec<_>>())
+}
+
+fn verify(reader: &Reader) -> anyhow::Result<Exit> {
+    match custody::verify(reader)? {
+        Ok(entries) => {
+            output::line(&format!(
+                "{entries} entries, each after the one before, none changed"
+            ))?;
+            Ok(Exit::Done)
+        }
+        Err(broken) => {
+            let text = match broken {
+                Broken::Missing { seq } => format!("entry {seq} is missing"),
+                Broken::NotAfter { seq } => {
+                    format!("entry {seq} does not follow the one before it")
+                }
+                Broken::Changed { seq } => format!("entry {seq} was changed"),
+            };
+            output::line(&format!("FAILED  {text}"))?;
+            Ok(Exit::Integrity)
+        }
+    }
+}

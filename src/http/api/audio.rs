@@ -1,0 +1,279 @@
+//! Hearing and downloading: a reason first, an entry in custody before the first byte, and for a
+//! whole download the digest before the last one. Streamed from the store, never whole in memory.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream;
+use warp::Reply;
+use warp::http::{HeaderMap, HeaderValue, StatusCode, header};
+use warp::reply::Response;
+
+use super::problem::{NOT_SOUND, Problem};
+use super::singles::recording_id;
+use super::{Answer, Api, Asked};
+use crate::catalog::listen::Listening;
+use crate::catalog::verify::{Stored, stored};
+use crate::model::access::Right;
+use crate::model::chain::chain;
+use crate::model::time::UtcMs;
+use crate::store::custody::{self, Entry};
+use crate::store::search::{self, RecordingRow};
+use crate::store::{Error, Tx, reasons};
+
+const REASON: &str = "x-callvault-reason";
+const CASE: &str = "x-callvault-case";
+/// How often a running stream asks whether its token still opens anything.
+const RECHECK: Duration = Duration::from_millis(500);
+
+pub async fn head(api: Arc<Api>, asked: Asked) -> Answer {
+    let (_, object) = visible(&api, &asked).await?;
+    let mut response = Response::default();
+    let headers = response.headers_mut();
+    describe(headers, &object, false);
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(object.bytes));
+    Ok(response)
+}
+
+pub async fn audio(api: Arc<Api>, asked: Asked) -> Answer {
+    let (row, object) = visible(&api, &asked).await?;
+    let download = match asked.query.get("download").map(String::as_str) {
+        None | Some("0") => false,
+        Some("1") => true,
+        Some(_) => return Err(Problem::Query("download: expected 0 or 1".to_owned())),
+    };
+    if download && !asked.who.role.may(Right::Download) {
+        api.deny(&asked, Right::Download).await?;
+        return Err(Problem::Forbidden(Right::Download));
+    }
+    let range = if download {
+        None
+    } else {
+        range(&asked.headers, object.bytes)?
+    };
+    enter(
+        &api,
+        &asked,
+        &row,
+        if download {
+            "downloaded by a person"
+        } else {
+            "listened"
+        },
+    )
+    .await?;
+    serve(api, asked, object, range, download).await
+}
+
+pub async fn peaks(api: Arc<Api>, asked: Asked) -> Answer {
+    let (row, object) = visible(&api, &asked).await?;
+    let duration_s = row.media_duration_s.unwrap_or_default();
+    let media_ms = (duration_s * 1000.0) as u64;
+    let peaks = api.peaks.peaks(&api.shelf, &object, media_ms).await?;
+    let answer = serde_json::json!({ "duration_s": duration_s, "peaks": *peaks });
+    Ok(warp::reply::json(&answer).into_response())
+}
+
+/// The recording, if the one who asks may see it and there is something to hear.
+async fn visible(api: &Api, asked: &Asked) -> Result<(RecordingRow, Stored), Problem> {
+    let id = recording_id(asked)?;
+    let scope = asked.who.scope();
+    let row = api
+        .store
+        .read(move |db| search::one_recording(db, &id))
+        .await?;
+    let seen =
+        row.filter(|row| scope.has_pbx(&row.pbx) && scope.has_extension(row.extension.as_deref()));
+    let row = seen.ok_or(Problem::NotFound)?;
+    let object = stored(&row)?;
+    Ok((row, object))
+}
+
+/// The act, with its reason, is committed before the first byte; once for each reason's window.
+async fn enter(
+    api: &Api,
+    asked: &Asked,
+    row: &RecordingRow,
+    act: &'static str,
+) -> Result<(), Problem> {
+    let now = api.clock.now();
+    let given = given_reason(&asked.headers)?;
+    let required = api.settings.access.require_reason;
+    let call = match &row.call {
+        Some(call) => format!("{}/{call}", row.pbx),
+        None => row.recording.to_string(),
+    };
+    let entry = asked.entry(now, act, &row.recording.to_string());
+    let entered = api
+        .store
+        .write(move |tx| enter_act(tx, entry, &call, given, required, now));
+    match entered.await? {
+        true => Ok(()),
+        false => Err(Problem::ReasonRequired),
+    }
+}
+
+type Given = Option<(String, Option<String>)>;
+
+/// False where a reason is needed and none holds.
+fn enter_act(
+    tx: &mut Tx,
+    mut entry: Entry,
+    call: &str,
+    given: Given,
+    required: bool,
+    now: UtcMs,
+) -> Result<bool, Error> {
+    if let Some((reason, case)) = given {
+        let until = now.plus(reasons::HOLDS);
+        reasons::give(tx, &entry.actor, call, &reason, case.as_deref(), until)?;
+    }
+    let reason = reasons::holding(tx, &entry.actor, call, now)?;
+    let until = match reason {
+        Some(reason) => {
+            entry.reason = Some(reason.reason);
+            entry.case = reason.case;
+            reason.until
+        }
+        None if required => return Ok(false),
+        None => now.plus(reasons::HOLDS),
+    };
+    if custody::is_first(tx, &entry.actor, &entry.subject, entry.act, now, until)? {
+        custody::append(tx, &entry)?;
+    }
+    Ok(true)
+}
+
+fn given_reason(headers: &HeaderMap) -> Result<Given, Problem> {
+    let text = |name: &str| -> Result<Option<String>, Problem> {
+        let Some(value) = headers.get(name) else {
+            return Ok(None);
+        };
+        let text = String::from_utf8_lossy(value.as_bytes()).trim().to_owned();
+        match text.chars().count() {
+            0 => Ok(None),
+            1..=reasons::MAX_CHARS => Ok(Some(text)),
+            _ => Err(Problem::Query(format!(
+                "{name}: at most {} characters",
+                reasons::MAX_CHARS
+            ))),
+        }
+    };
+    let (reason, case) = (text(REASON)?, text(CASE)?);
+    Ok(reason.map(|reason| (reason, case)))
+}
+
+/// One range of bytes; several are answered whole, as the standard allows.
+fn range(headers: &HeaderMap, bytes: u64) -> Result<Option<(u64, u64)>, Problem> {
+    let asked = headers
+        .get(header::RANGE)
+        .and_then(|value| value.to_str().ok());
+    let Some(spec) = asked.and_then(|asked| asked.strip_prefix("bytes=")) else {
+        return Ok(None);
+    };
+    let Some((from, to)) = spec.split_once('-').filter(|_| !spec.contains(',')) else {
+        return Ok(None);
+    };
+    let number = |text: &str| text.trim().parse::<u64>().ok();
+    let (from, end) = match (number(from), number(to)) {
+        (Some(from), Some(to)) if from <= to => (from, to.saturating_add(1).min(bytes)),
+        (Some(from), None) if to.trim().is_empty() => (from, bytes),
+        (None, Some(last)) if from.trim().is_empty() && last > 0 => {
+            (bytes.saturating_sub(last), bytes)
+        }
+        _ => return Ok(None),
+    };
+    match from < end {
+        true => Ok(Some((from, end - from))),
+        false => Err(Problem::Range { bytes }),
+    }
+}
+
+async fn serve(
+    api: Arc<Api>,
+    asked: Asked,
+    object: Stored,
+    range: Option<(u64, u64)>,
+    download: bool,
+) -> Answer {
+    let mut listening = api.shelf.open(&object, range).await?;
+    let bytes = listening.bytes();
+    // Before the head goes out, so that what is damaged in its only piece is still said to be.
+    let first = listening.next().await?;
+    let flow = Flow {
+        api,
+        token: asked.who.name,
+        checked: None,
+        first,
+        listening,
+    };
+    let mut response = warp::reply::stream(stream::try_unfold(flow, Flow::next)).into_response();
+    let headers = response.headers_mut();
+    describe(headers, &object, download);
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes));
+    if let Some((from, bytes)) = range {
+        let text = format!("bytes {from}-{}/{}", from + bytes - 1, object.bytes);
+        if let Ok(value) = HeaderValue::from_str(&text) {
+            headers.insert(header::CONTENT_RANGE, value);
+        }
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    }
+    Ok(response)
+}
+
+/// A recording on its way to a person, as long as the token opens anything.
+struct Flow {
+    api: Arc<Api>,
+    token: String,
+    /// When the token was last seen to be valid.
+    checked: Option<tokio::time::Instant>,
+    /// Was read before the answer began.
+    first: Option<Bytes>,
+    listening: Listening,
+}
+
+impl Flow {
+    async fn next(mut self) -> std::io::Result<Option<(Bytes, Flow)>> {
+        if self
+            .checked
+            .is_none_or(|checked| checked.elapsed() > RECHECK)
+        {
+            self.api.still_valid(&self.token).await?;
+            self.checked = Some(tokio::time::Instant::now());
+        }
+        if let Some(first) = self.first.take() {
+            return Ok(Some((first, self)));
+        }
+        match self.listening.next().await {
+            Ok(chunk) => Ok(chunk.map(|chunk| (chunk, self))),
+            Err(error) => {
+                // The head is out already: all that can be done is to end before the last byte.
+                match error.is_integrity() {
+                    true => tracing::error!(error = chain(&error), "{NOT_SOUND}"),
+                    false => tracing::error!(error = chain(&error), "a recording broke off"),
+                }
+                Err(std::io::Error::other(error))
+            }
+        }
+    }
+}
+
+fn describe(headers: &mut HeaderMap, object: &Stored, download: bool) {
+    let how = if download { "attachment" } else { "inline" };
+    // A recording's name is of a safe alphabet.
+    let name = format!("{how}; filename=\"{}.mp3\"", object.id.recording);
+    if let Ok(value) = HeaderValue::from_str(&name) {
+        headers.insert(header::CONTENT_DISPOSITION, value);
+    }
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("audio/mpeg"));
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("private, no-store"),
+    );
+}

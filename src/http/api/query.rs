@@ -1,0 +1,173 @@
+//! Query strings: known parameters only, each checked, so that a typing error is not a wider
+//! search.
+
+use std::collections::BTreeMap;
+
+use super::problem::Problem;
+use crate::model::access::Scope;
+use crate::model::call::Outcome;
+use crate::model::event::Direction;
+use crate::model::filter::{Filter, Place};
+use crate::model::job::State;
+
+/// A parameter of a route, as it is described to people.
+pub struct Parameter {
+    pub name: &'static str,
+    pub about: &'static str,
+}
+
+const fn parameter(name: &'static str, about: &'static str) -> Parameter {
+    Parameter { name, about }
+}
+
+pub const NONE: &[Parameter] = &[];
+static FILTERS: [Parameter; 12] = [
+    parameter("number", "External number; * is a wildcard"),
+    parameter("extension", "Extension of the leg"),
+    parameter("did", "Name of the inbound rule"),
+    parameter("pbx", "PBX"),
+    parameter("direction", "in, out or internal"),
+    parameter("outcome", "answered or missed"),
+    parameter("from", "Started at or after"),
+    parameter("to", "Started before"),
+    parameter("state", "pending, archived or failed"),
+    parameter("call", "Call id"),
+    parameter("limit", "At most so many, up to 1000"),
+    parameter("cursor", "From the answer before"),
+];
+pub const RECORDINGS: &[Parameter] = &FILTERS;
+pub const CALLS: &[Parameter] = &FILTERS;
+/// All of it, so neither a limit nor a cursor, which come last.
+pub const EXPORTED: &[Parameter] = FILTERS.split_at(FILTERS.len() - 2).0;
+/// Of the page that a retry comes back to.
+pub const RETRIED: &[Parameter] = &[parameter("retried", "What came of it")];
+pub const AUDIO: &[Parameter] = &[parameter("download", "1: as a file")];
+pub const EVENTS: &[Parameter] = &[
+    parameter("pbx", "PBX"),
+    parameter("kind", "Kind, such as unparsed"),
+    parameter("limit", "At most so many, up to 1000"),
+    parameter("cursor", "From the answer before"),
+];
+pub const CUSTODY: &[Parameter] = &[
+    parameter("actor", "Who"),
+    parameter("recording", "Recording, with its PBX"),
+    parameter("act", "What was done"),
+    parameter("from", "At or after"),
+    parameter("to", "Before"),
+    parameter("limit", "At most so many, up to 1000"),
+    parameter("cursor", "From the answer before"),
+];
+
+const LIMIT_DEFAULT: u32 = 100;
+const LIMIT_MAX: u32 = 1000;
+
+pub type Query = BTreeMap<String, String>;
+
+pub fn parse(raw: &[u8]) -> Result<Query, Problem> {
+    let pairs: Vec<(String, String)> = serde_urlencoded::from_bytes(raw)
+        .map_err(|_| Problem::Query("the query is not name=value&…".to_owned()))?;
+    let mut query = Query::new();
+    for (name, value) in pairs.into_iter().filter(|(_, value)| !value.is_empty()) {
+        // Either of two values would be a search for something else than was asked.
+        if query.contains_key(&name) {
+            let name: String = name.chars().take(40).collect();
+            return Err(Problem::Query(format!("{name:?} is given twice")));
+        }
+        query.insert(name, value);
+    }
+    Ok(query)
+}
+
+pub fn check(query: &Query, known: &[Parameter]) -> Result<(), Problem> {
+    match query
+        .keys()
+        .find(|name| !known.iter().any(|parameter| parameter.name == **name))
+    {
+        None => Ok(()),
+        Some(unknown) => {
+            let names: Vec<&str> = known.iter().map(|parameter| parameter.name).collect();
+            let known = if names.is_empty() {
+                "none".to_owned()
+            } else {
+                names.join(", ")
+            };
+            let unknown: String = unknown.chars().take(40).collect();
+            Err(Problem::Query(format!(
+                "unknown parameter {unknown:?}; known: {known}"
+            )))
+        }
+    }
+}
+
+pub fn limit(query: &Query) -> Result<u32, Problem> {
+    let Some(text) = query.get("limit") else {
+        return Ok(LIMIT_DEFAULT);
+    };
+    let limit = text
+        .parse()
+        .ok()
+        .filter(|limit| (1..=LIMIT_MAX).contains(limit));
+    limit.ok_or_else(|| bad("limit", &format!("expected 1 to {LIMIT_MAX}")))
+}
+
+/// The event that a page of events is after: its delivery, and its place in it.
+pub fn event(query: &Query) -> Result<Option<(i64, u32)>, Problem> {
+    let cursor = query.get("cursor").map(|cursor| {
+        let (seq, item) = cursor.split_once('.')?;
+        Some((seq.parse().ok()?, item.parse().ok()?))
+    });
+    let event = cursor.map(|event| event.ok_or_else(bad_cursor));
+    event.transpose()
+}
+
+fn bad_cursor() -> Problem {
+    bad("cursor", "expected one of an answer before")
+}
+
+fn bad(name: &str, rule: &str) -> Problem {
+    Problem::Query(format!("{name}: {rule}"))
+}
+
+/// A parameter of a type that checks itself.
+pub fn typed<T: std::str::FromStr>(query: &Query, name: &str) -> Result<Option<T>, Problem>
+where
+    T::Err: std::fmt::Display,
+{
+    let parsed = query.get(name).map(|text| text.parse());
+    parsed
+        .transpose()
+        .map_err(|error: T::Err| bad(name, &error.to_string()))
+}
+
+pub fn filter(query: &Query, scope: Scope) -> Result<Filter, Problem> {
+    let direction = query.get("direction").map(|way| match way.as_str() {
+        "in" | "incoming" => Ok(Direction::Incoming),
+        "out" | "outgoing" => Ok(Direction::Outgoing),
+        "internal" => Ok(Direction::Internal),
+        _ => Err(bad("direction", "expected in, out or internal")),
+    });
+    let state = query.get("state").map(|state| {
+        State::from_word(state).ok_or_else(|| bad("state", "expected pending, archived or failed"))
+    });
+    let outcome = query.get("outcome").map(|outcome| {
+        Outcome::from_word(outcome).ok_or_else(|| bad("outcome", "expected answered or missed"))
+    });
+    let after = query
+        .get("cursor")
+        .map(|cursor| Place::from_cursor(cursor).ok_or_else(bad_cursor));
+    Ok(Filter {
+        number: query.get("number").cloned(),
+        extension: query.get("extension").cloned(),
+        did: query.get("did").cloned(),
+        pbx: typed(query, "pbx")?,
+        direction: direction.transpose()?,
+        from: typed(query, "from")?,
+        to: typed(query, "to")?,
+        outcome: outcome.transpose()?,
+        state: state.transpose()?,
+        call: typed(query, "call")?,
+        limit: Some(limit(query)?),
+        scope,
+        after: after.transpose()?,
+    })
+}
