@@ -63,7 +63,7 @@ pub fn calls(db: &Db, filter: &Filter) -> Result<Vec<Call>, Error> {
     search::calls(db, filter)
 }
 
-/// Calls as [`calls`] finds them, each with how its recordings stand, by leg.
+/// Calls as [`calls()`] finds them, each with how its recordings stand, by leg.
 pub fn calls_with_states(db: &Db, filter: &Filter) -> Result<Vec<(Call, Vec<State>)>, Error> {
     let with_states = |call: Call| {
         let states = recordings::states_of_call(db, &call.id)?.into_iter();

@@ -11,6 +11,7 @@ pub mod config; //    settings, checked
 pub mod failpoint; // named crash points, for tests
 pub mod objects; //   the archive's store: a bucket or a directory
 pub mod pbx; //       fetching recordings
+pub mod random; //    bits that nobody can guess
 pub mod spool; //     local files on their way
 pub mod store; //     the index: SQLite
 

@@ -1,7 +1,5 @@
 //! `callvault check`: the settings, and on request whether PBX and store answer to them.
 
-use std::io::Read;
-
 use clap::Args;
 
 use super::{Exit, output};
@@ -9,7 +7,7 @@ use crate::config::Settings;
 use crate::model::chain::chain;
 use crate::model::id::PbxName;
 use crate::objects::{Canary, ObjectStore, Operation};
-use crate::pbx;
+use crate::{pbx, random};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -106,7 +104,7 @@ async fn ask_pbx(settings: &crate::config::Pbx, findings: &mut Findings) -> anyh
 async fn try_store(settings: &Settings, findings: &mut Findings) -> anyhow::Result<()> {
     let store = ObjectStore::open(&settings.store).await;
     let about = format!("store {}", store.describe());
-    match store.canary(&token()?).await {
+    match store.canary(&random::hex::<8>()?).await {
         Ok(Canary::Removed) => {
             findings.say("ok", &about, "a canary was written, read back and removed")
         }
@@ -126,12 +124,6 @@ async fn try_store(settings: &Settings, findings: &mut Findings) -> anyhow::Resu
             findings.say("FAILED", &about, &format!("{right}: {}", chain(&error)))
         }
     }
-}
-
-fn token() -> anyhow::Result<String> {
-    let mut bytes = [0u8; 8];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// For verbs that take `--pbx`.

@@ -3,7 +3,6 @@
 mod scenarios;
 
 use std::ffi::OsString;
-use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -26,6 +25,7 @@ use crate::model::filter::Filter;
 use crate::model::id::CallId;
 use crate::model::time::clock_text;
 use crate::objects::ObjectStore;
+use crate::random;
 use crate::store::Reader;
 use crate::store::search::RecordingRow;
 
@@ -51,7 +51,7 @@ pub async fn run(arguments: Arguments, program: &OsString) -> anyhow::Result<Exi
     super::serve::log_to_stderr("warn");
     let directory = directory(arguments.dir)?;
     let pbx = Listener::bind((Ipv4Addr::LOCALHOST, 0).into()).await?;
-    let secret = secret()?;
+    let secret = random::hex::<16>().context("make a secret")?;
     let file = write_settings(&directory, pbx.local_addr(), &secret, arguments.port)?;
     let settings = config::load(&file)?;
     tokio::spawn(pbx.serve(
@@ -106,14 +106,6 @@ fn directory(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
     };
     let absolute = directory.canonicalize();
     absolute.with_context(|| format!("find the directory {}", directory.display()))
-}
-
-fn secret() -> anyhow::Result<String> {
-    let mut bytes = [0u8; 16];
-    std::fs::File::open("/dev/urandom")
-        .and_then(|mut random| random.read_exact(&mut bytes))
-        .context("read /dev/urandom")?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// For the demo's page: valid for a day, of one who hears and downloads.

@@ -3,13 +3,11 @@
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
 
-use super::{Exit, Trouble, output, show};
+use super::{Exit, Trouble, fetch, output};
 use crate::app::index_path;
-use crate::catalog::{self, Found};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::model::access::Scope;
-use crate::model::filter::Filter;
 use crate::model::id::RecordingId;
 use crate::store::jobs::{self, JobRow, Retried};
 use crate::store::{Reader, Store};
@@ -45,7 +43,10 @@ pub async fn run(arguments: Arguments, settings: &Settings) -> anyhow::Result<Ex
         Act::Retry { ids, all_failed } => {
             let ids = match all_failed {
                 true => jobs::all_failed(&reader)?,
-                false => named(&ids, &reader)?,
+                false => {
+                    let rows = fetch::named(&ids, &reader, "jobs retry")?;
+                    rows.into_iter().map(|row| row.recording).collect()
+                }
             };
             retry(settings, ids, arguments.json).await
         }
@@ -85,27 +86,6 @@ fn list(reader: &Reader, json: bool) -> anyhow::Result<Exit> {
     };
     output::table(&head, &rows.iter().map(cells).collect::<Vec<_>>())?;
     Ok(Exit::Done)
-}
-
-fn named(ids: &[String], reader: &Reader) -> anyhow::Result<Vec<RecordingId>> {
-    let mut found = Vec::new();
-    for id in ids {
-        match catalog::find(reader, id)? {
-            Found::Recording(recording) => found.push(recording),
-            Found::Call(call) => {
-                let filter = Filter {
-                    pbx: Some(call.pbx),
-                    call: Some(call.call),
-                    ..Filter::default()
-                };
-                let rows = catalog::recordings(reader, &filter)?;
-                found.extend(rows.into_iter().map(|row| row.recording));
-            }
-            Found::Nothing => return Err(show::nothing(id)),
-            Found::Ambiguous(ids) => return Err(show::ambiguous(id, &ids, "jobs retry")),
-        }
-    }
-    Ok(found)
 }
 
 async fn retry(settings: &Settings, ids: Vec<RecordingId>, json: bool) -> anyhow::Result<Exit> {

@@ -1,7 +1,5 @@
 //! `callvault token`: who may use the web page and the API.
 
-use std::io::Read;
-
 use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
 
@@ -12,6 +10,7 @@ use crate::model::access::{Role, Scope};
 use crate::model::id::PbxName;
 use crate::model::secret::{Token, digest};
 use crate::model::time::UtcMs;
+use crate::random;
 use crate::store::tokens::{self, New, TokenRow};
 
 #[derive(Args)]
@@ -127,11 +126,7 @@ pub struct Who {
 
 /// Makes a token and gives its text, the only time that it is known; none where the name is taken.
 pub async fn make(settings: &Settings, who: Who) -> anyhow::Result<Option<String>> {
-    let mut random = [0u8; 32];
-    std::fs::File::open("/dev/urandom")
-        .and_then(|mut source| source.read_exact(&mut random))
-        .context("read /dev/urandom")?;
-    let token = Token::of(random);
+    let token = Token::of(random::bytes().context("make a token")?);
     let new = New {
         sha256: digest(token.reveal()).context("a token that was just made is one")?,
         name: who.name,

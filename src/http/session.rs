@@ -5,7 +5,7 @@
 //! on every request.
 
 use std::collections::HashMap;
-use std::io::{self, Read};
+use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -86,9 +86,7 @@ impl Session {
 
 /// 256 random bits in hex.
 pub fn random() -> io::Result<String> {
-    let mut bits = [0; 32];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut bits)?;
-    Ok(Digest::from_bytes(bits).to_string())
+    crate::random::hex::<32>()
 }
 
 pub fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 const ADAPTERS: &[&str] = &[
     "config",
     "clock",
+    "random",
     "failpoint",
     "store",
     "spool",
@@ -20,6 +21,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("config", &[]),
     ("clock", &[]),
+    ("random", &[]),
     ("failpoint", &[]),
     ("store", &["config", "failpoint"]),
     ("spool", &["config", "failpoint"]),
@@ -31,12 +33,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("worker", &["pipeline", "store", "clock", "config"]),
     ("upkeep", ADAPTERS),
     ("catalog", ADAPTERS),
-    ("http", &["intake", "catalog", "config", "clock", "store"]),
+    (
+        "http",
+        &["intake", "catalog", "config", "clock", "random", "store"],
+    ),
     (
         "app",
         &[
             "config",
             "clock",
+            "random",
             "failpoint",
             "store",
             "spool",
@@ -56,6 +62,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "config",
             "clock",
+            "random",
             "failpoint",
             "store",
             "spool",
