@@ -7,8 +7,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use jiff::fmt::rfc2822::DateTimeParser;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::{ACCEPT_ENCODING, HOST, RETRY_AFTER};
+use reqwest::header::{ACCEPT_ENCODING, DATE, HOST, HeaderMap, RETRY_AFTER};
 use reqwest::{Certificate, Response, StatusCode};
 use secrecy::ExposeSecret;
 
@@ -266,8 +267,7 @@ fn is_about_trust(error: &reqwest::Error) -> bool {
 fn answered(response: Response) -> Result<Response, Error> {
     let status = response.status();
     let code = status.as_u16();
-    let after = response.headers().get(RETRY_AFTER);
-    let after = after.and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let after = retry_after(response.headers());
     match status {
         StatusCode::OK => Ok(response),
         StatusCode::NOT_FOUND | StatusCode::GONE => Err(Error::NotThere { status: code }),
@@ -277,12 +277,25 @@ fn answered(response: Response) -> Result<Response, Error> {
         | StatusCode::SERVICE_UNAVAILABLE
         | StatusCode::GATEWAY_TIMEOUT => Err(Error::Later {
             status: code,
-            after: after.map(Duration::from_secs),
+            after,
         }),
         StatusCode::INTERNAL_SERVER_ERROR => Err(Error::Failed { status: code }),
         _ if status.is_redirection() => Err(Error::Redirect { status: code }),
         _ => Err(Error::Status { status: code }),
     }
+}
+
+/// In seconds, or as a date, which is measured against the answer's own: no clock has to agree.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name| headers.get(name)?.to_str().ok().map(str::trim);
+    let asked = text(RETRY_AFTER)?;
+    if let Ok(seconds) = asked.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let parser = DateTimeParser::new();
+    let moment = |text: &str| parser.parse_timestamp(text).ok();
+    let (until, now) = (moment(asked)?, moment(text(DATE)?)?);
+    Duration::try_from(until.duration_since(now)).ok()
 }
 
 /// Neither drips nor endless bodies hold a worker for good.
@@ -300,6 +313,29 @@ fn check_pace(bytes: u64, elapsed: Duration) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pause_is_asked_for_in_seconds_or_until_a_date() {
+        let date = "Wed, 21 Oct 2015 07:28:00 GMT";
+        for (asked, answered, expected_s) in [
+            ("300", None, Some(300)),
+            (" 0 ", None, Some(0)),
+            ("Wed, 21 Oct 2015 07:30:00 GMT", Some(date), Some(120)),
+            ("Wed, 21 Oct 2015 07:30:00 GMT", None, None),
+            ("Wed, 21 Oct 2015 07:00:00 GMT", Some(date), None),
+            ("soon", Some(date), None),
+            ("-5", Some(date), None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, asked.parse().unwrap());
+            if let Some(answered) = answered {
+                headers.insert(DATE, answered.parse().unwrap());
+            }
+            let expected = expected_s.map(Duration::from_secs);
+            assert_eq!(retry_after(&headers), expected, "{asked} at {answered:?}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new()), None);
+    }
 
     #[test]
     fn a_drip_is_cut_off_and_a_slow_line_is_not() {
