@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 use super::{Exit, output};
 use crate::catalog::{self, Found};
 use crate::config::Settings;
-use crate::model::call::Call;
+use crate::model::call::{Call, Outcome};
 use crate::model::event::Direction;
 use crate::model::filter::Filter;
 use crate::model::id::{CallName, PbxName};
@@ -40,6 +40,9 @@ pub struct Filters {
     /// pending, archived or failed
     #[arg(long, value_name = "S", value_parser = state)]
     pub state: Option<State>,
+    /// answered or missed
+    #[arg(long, value_name = "O", value_parser = outcome)]
+    pub outcome: Option<Outcome>,
     /// Call id
     #[arg(long, value_name = "C")]
     pub call: Option<String>,
@@ -57,6 +60,10 @@ pub enum Way {
 fn state(text: &str) -> Result<State, String> {
     let known = "expected pending, archived or failed";
     State::from_word(text).ok_or_else(|| known.to_owned())
+}
+
+fn outcome(text: &str) -> Result<Outcome, String> {
+    Outcome::from_word(text).ok_or_else(|| "expected answered or missed".to_owned())
 }
 
 #[derive(Args)]
@@ -110,6 +117,10 @@ impl Filters {
             ("from", text(self.from.as_ref().map(|moment| moment as _))),
             ("to", text(self.to.as_ref().map(|moment| moment as _))),
             ("state", text(self.state.as_ref().map(|state| state as _))),
+            (
+                "outcome",
+                text(self.outcome.as_ref().map(|outcome| outcome as _)),
+            ),
             ("call", self.call.clone()),
         ];
         let asked = asked
@@ -158,6 +169,7 @@ impl Filters {
             from: self.from,
             to: self.to,
             state: self.state,
+            outcome: self.outcome,
             call,
             limit,
             ..Filter::default()
