@@ -10,6 +10,8 @@ mod secret;
 mod section;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod values_tests;
 
 use std::fmt;
 use std::io;

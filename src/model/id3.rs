@@ -57,6 +57,7 @@ pub fn tag_len_at(header: &[u8], bytes_left: u64) -> Option<u64> {
 }
 
 /// Bytes of all tags that a file in memory begins with.
+#[cfg(test)]
 pub fn leading_tags_len(file: &[u8]) -> usize {
     let mut rest = file;
     while let Some(bytes) = tag_len_at(rest, rest.len() as u64) {

@@ -41,8 +41,6 @@ pub enum StageError {
         #[source]
         source: store::Error,
     },
-    #[error("interrupted while it was to {stage}")]
-    Interrupted { stage: &'static str },
 }
 
 /// What a failure means for the recording.
@@ -88,7 +86,6 @@ impl StageError {
                 ..
             } => Code::LeaseLost,
             StageError::Index { .. } => Code::Index,
-            StageError::Interrupted { .. } => Code::Interrupted,
         }
     }
 
@@ -103,9 +100,7 @@ impl StageError {
             StageError::Store(_) | StageError::NotProved { .. } | StageError::Conflict { .. } => {
                 "upload"
             }
-            StageError::Spool { stage, .. }
-            | StageError::Index { stage, .. }
-            | StageError::Interrupted { stage } => stage,
+            StageError::Spool { stage, .. } | StageError::Index { stage, .. } => stage,
         }
     }
 }

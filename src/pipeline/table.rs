@@ -113,8 +113,6 @@ table! {
         "the index could not be read or written", "look at the disk where data_dir lies";
     LeaseLost "lease_lost" Interrupted,
         "another attempt has taken this recording over", "nothing";
-    Interrupted "interrupted" Interrupted,
-        "the service stopped on the way", "nothing: it goes on at the next start";
 }
 
 /// What a code means and what a person can do; none for a code that is not of this table.
