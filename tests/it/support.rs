@@ -10,6 +10,7 @@ pub mod inside;
 pub mod outcome;
 pub mod pbx;
 pub mod people;
+pub mod port;
 pub mod proxy;
 pub mod service;
 pub mod tls;

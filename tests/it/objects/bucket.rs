@@ -12,6 +12,7 @@ use callvault::model::digest::Digest;
 use callvault::objects::{Body, Error, FileRange};
 
 use super::{AUDIO, key, put, s3, settings, settings_of, variant, whole};
+use crate::support::port::Port;
 use crate::support::weed::Weed;
 
 /// In base64, as its header carries it.
@@ -33,9 +34,8 @@ async fn what_a_bucket_refuses_is_told_apart() {
         bucket: "no-such-bucket".to_owned(),
         ..sound
     };
-    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let nowhere = format!("http://{}", free.local_addr().unwrap());
-    drop(free);
+    let silent = Port::reserve();
+    let nowhere = format!("http://{}", silent.address());
 
     let all_fail = [
         (with_secret("wrong"), "Refused"),

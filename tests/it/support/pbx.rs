@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -14,6 +14,7 @@ use std::time::Instant;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 pub use super::answer::Answer;
+use super::port::Port;
 
 const RECORDING_PATH: &str = "/webapi/recording/";
 
@@ -65,7 +66,7 @@ enum Mode {
 
 /// Has the files of `tests/audio`, and whatever a script says instead.
 pub struct Pbx {
-    address: SocketAddr,
+    port: Port,
     tls: Option<Arc<ServerConfig>>,
     state: Arc<State>,
     accepting: Option<JoinHandle<()>>,
@@ -81,24 +82,23 @@ impl Pbx {
     }
 
     fn start_as(tls: Option<Arc<ServerConfig>>) -> Pbx {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let mut pbx = Pbx {
-            address: listener.local_addr().expect("its address"),
+            port: Port::reserve(),
             tls,
             state: Arc::default(),
             accepting: None,
         };
-        pbx.accept(listener);
+        pbx.listen(Mode::Serving);
         pbx
     }
 
     pub fn base_url(&self) -> String {
         let scheme = self.tls.as_ref().map_or("http", |_| "https");
-        format!("{scheme}://{}", self.address)
+        format!("{scheme}://{}", self.address())
     }
 
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.port.address()
     }
 
     /// Answers for a recording, one after another; the last one stays.
@@ -136,7 +136,7 @@ impl Pbx {
         *self.state.mode.lock().unwrap() = Mode::Down;
         if let Some(accepting) = self.accepting.take() {
             // Wakes it, so that it sees what it is to do.
-            let _ = TcpStream::connect(self.address);
+            let _ = TcpStream::connect(self.address());
             accepting.join().expect("the accepting thread");
         }
         for (_, stream) in self.state.open.lock().unwrap().drain() {
@@ -147,18 +147,18 @@ impl Pbx {
     /// Connections are taken and ended at once.
     pub fn hang_up_at_accept(&mut self) {
         self.go_down();
-        self.listen_again(Mode::HangingUp);
+        self.listen(Mode::HangingUp);
     }
 
     /// On the same port again.
     pub fn come_back(&mut self) {
         self.go_down();
-        self.listen_again(Mode::Serving);
+        self.listen(Mode::Serving);
     }
 
-    fn listen_again(&mut self, mode: Mode) {
+    fn listen(&mut self, mode: Mode) {
         *self.state.mode.lock().unwrap() = mode;
-        self.accept(TcpListener::bind(self.address).expect("the same port again"));
+        self.accept(self.port.listen());
     }
 
     fn accept(&mut self, listener: TcpListener) {

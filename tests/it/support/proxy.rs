@@ -6,10 +6,12 @@
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+
+use super::port::Port;
 
 const STORE_ANSWERS_WITHIN: Duration = Duration::from_secs(20);
 const CHECKSUM: &str = "x-amz-checksum-sha256";
@@ -76,7 +78,7 @@ struct State {
 }
 
 pub struct Proxy {
-    address: SocketAddr,
+    port: Port,
     state: Arc<State>,
     accepting: Option<JoinHandle<()>>,
 }
@@ -84,10 +86,9 @@ pub struct Proxy {
 impl Proxy {
     /// In front of a store's endpoint (`http://IP:PORT`); nothing goes wrong yet.
     pub fn start(endpoint: &str) -> Proxy {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let store = endpoint.strip_prefix("http://").expect("plain HTTP");
         let mut proxy = Proxy {
-            address: listener.local_addr().expect("its address"),
+            port: Port::reserve(),
             state: Arc::new(State {
                 store: store.parse().expect("an address"),
                 plan: Mutex::new(Arc::new(|_| None)),
@@ -97,12 +98,12 @@ impl Proxy {
             }),
             accepting: None,
         };
-        proxy.accept(listener);
+        proxy.accept(proxy.port.listen());
         proxy
     }
 
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.port.address())
     }
 
     /// From now on each request fares as the plan says.
@@ -125,7 +126,7 @@ impl Proxy {
         *self.state.is_down.lock().unwrap() = true;
         if let Some(accepting) = self.accepting.take() {
             // Wakes it, so that it sees what it is to do.
-            let _ = TcpStream::connect(self.address);
+            let _ = TcpStream::connect(self.port.address());
             accepting.join().expect("the accepting thread");
         }
         for (_, stream) in self.state.open.lock().unwrap().drain() {
@@ -137,7 +138,7 @@ impl Proxy {
     pub fn come_back(&mut self) {
         self.go_down();
         *self.state.is_down.lock().unwrap() = false;
-        self.accept(TcpListener::bind(self.address).expect("the same port again"));
+        self.accept(self.port.listen());
     }
 
     fn accept(&mut self, listener: TcpListener) {
