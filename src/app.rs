@@ -19,6 +19,7 @@ use crate::catalog::peaks;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::correlate::{self, Correlator};
+use crate::failpoint::{self, Effect};
 use crate::http::api::{Api, Gate};
 use crate::http::hook::{Door, Hook, Refusals};
 use crate::http::listener::{Limits, Listener};
@@ -74,7 +75,9 @@ impl Service {
         let hook_listener = bind(settings.listen.hook, "listen.hook").await?;
         let admin_listener = bind(settings.listen.admin, "listen.admin").await?;
         let (hook, admin) = (hook_listener.local_addr(), admin_listener.local_addr());
+        failpoint::before(Effect::AddressFile);
         write_addresses(&settings.data_dir, hook, admin)?;
+        failpoint::after(Effect::AddressFile);
 
         let (stop, stopped) = watch::channel(false);
         let (logged, enqueued) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -184,7 +187,9 @@ async fn world(settings: &Settings, store: Store, clock: Clock) -> anyhow::Resul
 
 /// Settles what an earlier life left: leases of the dead, killed writes, files nobody waits for.
 async fn recover(world: &World) -> anyhow::Result<()> {
+    failpoint::before(Effect::LeaseRelease);
     let released = world.store.write(transitions::release_leases).await?;
+    failpoint::after(Effect::LeaseRelease);
     let pbxs: Vec<PbxName> = world.pbxs.keys().cloned().collect();
     let row = Code::PbxNotConfigured.row();
     let failure = Failure {
@@ -192,17 +197,21 @@ async fn recover(world: &World) -> anyhow::Result<()> {
         code: row.code,
         error: row.means.to_owned(),
     };
+    failpoint::before(Effect::SetAside);
     world
         .store
         .write(move |tx| transitions::set_aside(tx, &pbxs, &failure))
         .await?;
+    failpoint::after(Effect::SetAside);
     let wanted = world
         .store
         .read(|reader| recordings::spooled(reader))
         .await?;
     let spool = world.spool.clone();
+    failpoint::before(Effect::SpoolSweep);
     let files =
         tokio::task::spawn_blocking(move || spool.sweep(|id| wanted.contains(id))).await??;
+    failpoint::after(Effect::SpoolSweep);
     if released + files > 0 {
         tracing::info!(released, files, "recovered");
     }
@@ -218,7 +227,10 @@ async fn work(
     stopped: watch::Receiver<bool>,
 ) {
     let sweep = async {
-        match world.objects.sweep().await {
+        failpoint::before(Effect::StoreSweep);
+        let swept = world.objects.sweep().await;
+        failpoint::after(Effect::StoreSweep);
+        match swept {
             Ok(0) => {}
             Ok(temporaries) => tracing::info!(temporaries, "the store was swept"),
             Err(error) => tracing::warn!(error = chain(&error), "the store was not swept"),

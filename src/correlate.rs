@@ -14,6 +14,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use tokio::sync::Notify;
 
+use crate::failpoint::{self, Effect};
 use crate::model::call::Call;
 use crate::model::chain::chain;
 use crate::model::event::{Event, Kind, Logged, Reading};
@@ -110,10 +111,13 @@ impl Correlator {
         let Some(batch) = batch else { return Ok(None) };
         let (pbxs, reached) = (self.pbxs.clone(), batch.reached());
         let due_after_ms = i64::try_from(self.due_after.as_millis()).unwrap_or(i64::MAX);
+        failpoint::before(Effect::Fold);
         let kept = self
             .store
             .write(move |tx| keep(tx, &batch, &pbxs, due_after_ms));
-        if !kept.await? {
+        let kept = kept.await?;
+        failpoint::after(Effect::Fold);
+        if !kept {
             tracing::debug!("another process has read the log meanwhile; reading again");
         }
         Ok(Some(reached))

@@ -3,55 +3,115 @@
 //! Nothing without the cargo feature `failpoints`. Never here: returned errors or delays; a point
 //! either does nothing or ends the process as a power cut would.
 
-macro_rules! points {
-    ($($point:ident = $name:literal),* $(,)?) => {
-        /// A place where a test may end the process.
+macro_rules! effects {
+    ($($effect:ident = $name:literal),* $(,)?) => {
+        /// Something that is still there after a crash, or that others see.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum Point { $($point),* }
+        pub enum Effect { $($effect),* }
+
+        impl Effect {
+            pub fn name(self) -> &'static str {
+                match self { $(Effect::$effect => $name),* }
+            }
+        }
 
         impl Point {
-            pub const ALL: &[Point] = &[$(Point::$point),*];
-
-            pub fn name(self) -> &'static str {
-                match self { $(Point::$point => $name),* }
-            }
+            pub const ALL: &[Point] = &[
+                $(Point::Before(Effect::$effect), Point::After(Effect::$effect)),*
+            ];
         }
     };
 }
 
-points! {
-    BeforeCommit = "before-commit",
-    AfterCommit = "after-commit",
-    BeforeSpoolRename = "before-spool-rename",
-    AfterSpoolRename = "after-spool-rename",
-    BeforePut = "before-put",
-    AfterPut = "after-put",
-    BeforeManifest = "before-manifest",
-    AfterManifest = "after-manifest",
-    BeforeIndex = "before-index",
-    AfterIndex = "after-index",
-    BeforeRelease = "before-release",
+/// A place where a test may end the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Point {
+    Before(Effect),
+    After(Effect),
 }
 
-/// Passes by `point`.
+effects! {
+    // The index: its making, and each commit of it.
+    ToWal = "to-wal",
+    Migration = "migration",
+    IndexDirectorySync = "index-directory-sync",
+    Commit = "commit",
+    // What a start settles.
+    LeaseRelease = "lease-release",
+    SetAside = "set-aside",
+    SpoolSweep = "spool-sweep",
+    StoreSweep = "store-sweep",
+    AddressFile = "address-file",
+    // From the log to jobs.
+    Fold = "fold",
+    Claim = "claim",
+    Settle = "settle",
+    // A recording's way.
+    Download = "download",
+    SpoolCreate = "spool-create",
+    SpoolWrite = "spool-write",
+    SpoolSync = "spool-sync",
+    SpoolRename = "spool-rename",
+    SpoolDirectorySync = "spool-directory-sync",
+    NoteDownload = "note-download",
+    Freeze = "freeze",
+    Put = "put",
+    Head = "head",
+    Manifest = "manifest",
+    Index = "index",
+    Release = "release",
+    // An object of the directory store.
+    ObjectWrite = "object-write",
+    ObjectSync = "object-sync",
+    ObjectDirectory = "object-directory",
+    ObjectRename = "object-rename",
+    ObjectDirectorySync = "object-directory-sync",
+}
+
+impl Point {
+    /// As tests name it: `before-put`.
+    pub fn name(self) -> String {
+        match self {
+            Point::Before(effect) => format!("before-{}", effect.name()),
+            Point::After(effect) => format!("after-{}", effect.name()),
+        }
+    }
+}
+
+/// Comes to `effect`.
+#[inline(always)]
+pub fn before(effect: Effect) {
+    hit(Point::Before(effect));
+}
+
+/// Has done `effect`.
+#[inline(always)]
+pub fn after(effect: Effect) {
+    hit(Point::After(effect));
+}
+
 #[cfg(not(feature = "failpoints"))]
 #[inline(always)]
-pub fn hit(_point: Point) {}
+fn hit(_point: Point) {}
 
-/// Passes by `point`; aborts if `CALLVAULT_FAILPOINT=name[:nth]` plans it for this pass.
 #[cfg(feature = "failpoints")]
-pub fn hit(point: Point) {
+fn hit(point: Point) {
     plan::pass(point);
 }
 
 #[cfg(feature = "failpoints")]
 mod plan {
+    use std::fs::File;
+    use std::io::Write as _;
     use std::sync::LazyLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::Point;
 
-    const VARIABLE: &str = "CALLVAULT_FAILPOINT";
+    /// Where the process ends: `name[:nth]`, at the nth pass.
+    const PLAN_VARIABLE: &str = "CALLVAULT_FAILPOINT";
+    /// The path of a file that gets a line for each pass, the point's name.
+    const TALLY_VARIABLE: &str = "CALLVAULT_FAILPOINT_TALLY";
 
     struct Plan {
         point: Point,
@@ -59,14 +119,15 @@ mod plan {
     }
 
     static PLAN: LazyLock<Option<Plan>> = LazyLock::new(|| {
-        let text = std::env::var(VARIABLE).ok()?;
-        let plan = read(&text);
-        if plan.is_none() {
-            // A plan that cannot be followed would let a crash test pass without its crash.
-            eprintln!("{VARIABLE}={text}: expected name[:nth]");
-            std::process::abort();
-        }
-        plan
+        let text = std::env::var(PLAN_VARIABLE).ok()?;
+        // A plan that cannot be followed would let a crash test pass without its crash.
+        Some(read(&text).unwrap_or_else(|| give_up(&format!("{text}: expected name[:nth]"))))
+    });
+
+    static TALLY: LazyLock<Option<File>> = LazyLock::new(|| {
+        let path = std::env::var_os(TALLY_VARIABLE)?;
+        let opened = File::options().create(true).append(true).open(path);
+        Some(opened.unwrap_or_else(|error| give_up(&format!("the tally: {error}"))))
     });
 
     fn read(text: &str) -> Option<Plan> {
@@ -78,7 +139,17 @@ mod plan {
         })
     }
 
+    fn give_up(why: &str) -> ! {
+        eprintln!("{PLAN_VARIABLE}: {why}");
+        std::process::abort()
+    }
+
     pub fn pass(point: Point) {
+        if let Some(mut tally) = TALLY.as_ref()
+            && let Err(error) = tally.write_all(format!("{}\n", point.name()).as_bytes())
+        {
+            give_up(&format!("the tally: {error}"));
+        }
         if let Some(plan) = &*PLAN
             && plan.point == point
             && plan.passes_left.fetch_sub(1, Ordering::Relaxed) == 1
@@ -95,14 +166,15 @@ mod tests {
     #[test]
     fn names_are_kebab_case_of_the_variants() {
         for point in Point::ALL {
+            let (Point::Before(effect) | Point::After(effect)) = point;
             let mut kebab = String::new();
-            for letter in format!("{point:?}").chars() {
+            for letter in format!("{effect:?}").chars() {
                 if letter.is_uppercase() && !kebab.is_empty() {
                     kebab.push('-');
                 }
                 kebab.push(letter.to_ascii_lowercase());
             }
-            assert_eq!(point.name(), kebab);
+            assert_eq!(effect.name(), kebab);
         }
     }
 
@@ -111,8 +183,8 @@ mod tests {
     #[ignore = "started by another test"]
     fn three_passes() {
         for pass in 1..=3 {
-            hit(Point::AfterPut);
-            hit(Point::BeforePut);
+            after(Effect::Put);
+            before(Effect::Put);
             println!("pass {pass} survived");
         }
     }

@@ -4,16 +4,19 @@
 //! does it exist. The digest is taken while writing. Never here: deciding when a file may go; only
 //! `Archived::release` says so.
 
+mod writing;
+
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::failpoint::{self, Point};
 use crate::model::digest::{Digest, Hasher};
 use crate::model::id::RecordingId;
 use crate::model::id3;
 use crate::model::mp3::{NotAudio, Walk, Walker};
+
+pub use writing::{Fresh, Writing};
 
 const PART: &str = "part";
 const READ_BYTES: usize = 128 * 1024;
@@ -121,14 +124,7 @@ impl Spool {
         static NTH: AtomicU64 = AtomicU64::new(0);
         let nth = NTH.fetch_add(1, Ordering::Relaxed);
         let part = path.with_extension(format!("{nth}.{PART}"));
-        let file = File::create(&part).map_err(file_error("create", &part))?;
-        Ok(Writing {
-            file,
-            part: Part(part),
-            path,
-            hasher: Hasher::new(),
-            bytes: 0,
-        })
+        Writing::begin(part, path)
     }
 
     /// The file of a recording, if it is here whole with the digest that was recorded for it.
@@ -255,82 +251,6 @@ fn read(path: &Path, from: u64, mut each: impl FnMut(&[u8])) -> Result<(), Error
         }
     };
     run().map_err(file_error("read", path))
-}
-
-/// A file that does not exist yet. Dropped, it is gone.
-pub struct Writing {
-    file: File,
-    part: Part,
-    path: PathBuf,
-    hasher: Hasher,
-    pub bytes: u64,
-}
-
-/// A whole body, synced, that has no name yet: it is looked at before it is kept.
-pub struct Fresh {
-    part: Part,
-    path: PathBuf,
-    bytes: u64,
-    sha256: Digest,
-}
-
-/// The name of a temporary, removed unless it was renamed.
-struct Part(PathBuf);
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        // What cannot be removed now is swept at the next start.
-        let _ = fs::remove_file(&self.0);
-    }
-}
-
-impl Writing {
-    pub fn write(&mut self, chunk: &[u8]) -> Result<(), Error> {
-        self.file
-            .write_all(chunk)
-            .map_err(file_error("write", &self.part.0))?;
-        self.hasher.update(chunk);
-        self.bytes += chunk.len() as u64;
-        Ok(())
-    }
-
-    pub fn finish(self) -> Result<Fresh, Error> {
-        self.file
-            .sync_all()
-            .map_err(file_error("sync", &self.part.0))?;
-        Ok(Fresh {
-            part: self.part,
-            path: self.path,
-            bytes: self.bytes,
-            sha256: self.hasher.finish(),
-        })
-    }
-}
-
-impl Fresh {
-    /// The body as it lies there now, under its temporary name.
-    pub fn body(&self) -> Spooled {
-        Spooled {
-            path: self.part.0.clone(),
-            bytes: self.bytes,
-            sha256: self.sha256,
-        }
-    }
-
-    /// Makes the file exist, durably, in place of an earlier one of the same recording.
-    pub fn keep(self) -> Result<Spooled, Error> {
-        failpoint::hit(Point::BeforeSpoolRename);
-        fs::rename(&self.part.0, &self.path).map_err(file_error("rename", &self.part.0))?;
-        let directory = self.path.parent().unwrap_or(Path::new("."));
-        let synced = File::open(directory).and_then(|opened| opened.sync_all());
-        synced.map_err(file_error("sync the directory of", &self.path))?;
-        failpoint::hit(Point::AfterSpoolRename);
-        Ok(Spooled {
-            path: self.path.clone(),
-            bytes: self.bytes,
-            sha256: self.sha256,
-        })
-    }
 }
 
 #[cfg(test)]

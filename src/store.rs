@@ -53,8 +53,14 @@ pub enum Error {
         found: i64,
         known: i64,
     },
-    #[error("the index {} cannot be kept in WAL mode, SQLite says {mode:?}", path.display())]
+    #[error(
+        "the index {} is in journal mode {mode:?}, not in WAL: \
+         run sqlite3 on it with PRAGMA journal_mode=WAL",
+        path.display()
+    )]
     JournalMode { path: PathBuf, mode: String },
+    #[error("SQLite {found} is too old, {oldest} is needed: older ones can lose commits")]
+    OldSqlite { found: i32, oldest: i32 },
     #[error("{what}")]
     Statement {
         what: &'static str,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::{Id, JoinSet};
 
+use crate::failpoint::{self, Effect};
 use crate::model::chain::chain;
 use crate::model::id::PbxName;
 use crate::model::job::{PAUSE_MAX, Schedule};
@@ -103,7 +104,10 @@ impl Worker {
             .world
             .store
             .write(move |tx| claim(tx, now, free, &mut queues));
-        for claim in claims.await? {
+        failpoint::before(Effect::Claim);
+        let claims = claims.await?;
+        failpoint::after(Effect::Claim);
+        for claim in claims {
             let (world, job) = (self.world.clone(), claim.clone());
             let task = running
                 .tasks
@@ -201,7 +205,10 @@ impl Worker {
         while self.world.store.is_alive() {
             let (claim, settled, now) = (claim.clone(), settled.clone(), self.world.clock.now());
             let write = move |tx: &mut Tx| settled.write(tx, &claim, now);
-            match self.world.store.write(write).await {
+            failpoint::before(Effect::Settle);
+            let written = self.world.store.write(write).await;
+            failpoint::after(Effect::Settle);
+            match written {
                 Ok(()) | Err(Error::LeaseLost(_)) => return,
                 Err(error) => tracing::error!(error = chain(&error), "settling failed"),
             }

@@ -17,6 +17,7 @@ use rustix::io::Errno;
 use super::body::{self, Body};
 use super::error::{At, Error, Operation};
 use super::{Head, Put, Stored};
+use crate::failpoint::{self, Effect};
 use crate::model::digest::{Digest, Hasher};
 use crate::model::key::ObjectKey;
 
@@ -145,10 +146,12 @@ fn write_part(
         .tempfile_in(root)
         .map_err(disk)?;
     let mut hasher = Hasher::new();
+    failpoint::before(Effect::ObjectWrite);
     body.feed(|chunk| {
         hasher.update(chunk);
         part.write_all(chunk).map_err(disk)
     })?;
+    failpoint::after(Effect::ObjectWrite);
     let found = hasher.finish();
     if found != sha256 {
         return Err(Error::BadDigest {
@@ -159,7 +162,9 @@ fn write_part(
             }),
         });
     }
+    failpoint::before(Effect::ObjectSync);
     part.as_file().sync_all().map_err(disk)?;
+    failpoint::after(Effect::ObjectSync);
     Ok(part)
 }
 
@@ -171,21 +176,27 @@ fn publish(root: &Path, key: &ObjectKey, part: &tempfile::NamedTempFile) -> io::
     let mut directories = vec![open_root(root)?];
     for parent in parents {
         let above = &directories[directories.len() - 1];
+        failpoint::before(Effect::ObjectDirectory);
         match rustix::fs::mkdirat(above, parent, Mode::from_raw_mode(DIRECTORY_MODE)) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => return Err(errno.into()),
         }
+        failpoint::after(Effect::ObjectDirectory);
         let below = open_below(above, parent, OFlags::DIRECTORY)?;
         directories.push(below);
     }
+    failpoint::before(Effect::ObjectRename);
     let stored = match take_name(part.path(), &directories[directories.len() - 1], name) {
         Ok(()) => Stored::Created { version_id: None },
         Err(Errno::EXIST) => Stored::AlreadyThere,
         Err(errno) => return Err(errno.into()),
     };
+    failpoint::after(Effect::ObjectRename);
+    failpoint::before(Effect::ObjectDirectorySync);
     for directory in directories.iter().rev() {
         rustix::fs::fsync(directory)?;
     }
+    failpoint::after(Effect::ObjectDirectorySync);
     Ok(stored)
 }
 

@@ -2,6 +2,7 @@
 
 use super::World;
 use super::error::{StageError, blocking};
+use crate::failpoint::{self, Effect};
 use crate::pbx::Fetched;
 use crate::spool::Spooled;
 use crate::store::recordings::Claim;
@@ -27,10 +28,12 @@ pub async fn download(world: &World, claim: Claim) -> Result<Downloaded, StageEr
     }
     let source = world.pbxs.get(&claim.id.pbx);
     let source = source.ok_or_else(|| StageError::NoPbx(claim.id.pbx.clone()))?;
+    failpoint::before(Effect::Download);
     let fetched = source
         .client
         .fetch(&claim.path, &claim.id, &world.spool)
         .await;
+    failpoint::after(Effect::Download);
     let body = Body::Fresh(fetched.map_err(StageError::Download)?);
     Ok(Downloaded { claim, body })
 }

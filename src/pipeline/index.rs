@@ -3,7 +3,7 @@
 use super::World;
 use super::error::{StageError, blocking};
 use super::upload::Uploaded;
-use crate::failpoint::{self, Point};
+use crate::failpoint::{self, Effect};
 use crate::model::id::RecordingId;
 use crate::spool::Spool;
 use crate::store::transitions;
@@ -19,7 +19,7 @@ pub struct Archived {
 pub async fn index(world: &World, uploaded: Uploaded) -> Result<Archived, StageError> {
     let Uploaded { claim, proved } = uploaded;
     let (id, now) = (claim.id.clone(), world.clock.now());
-    failpoint::hit(Point::BeforeIndex);
+    failpoint::before(Effect::Index);
     let committed = world
         .store
         .write(move |tx| transitions::archived(tx, &claim, &proved, now));
@@ -27,15 +27,17 @@ pub async fn index(world: &World, uploaded: Uploaded) -> Result<Archived, StageE
         stage: STAGE,
         source,
     })?;
-    failpoint::hit(Point::AfterIndex);
+    failpoint::after(Effect::Index);
     Ok(Archived { id })
 }
 
 impl Archived {
     /// Drops the local copy: the only way to.
     pub async fn release(self, spool: &Spool) -> Result<(), StageError> {
-        failpoint::hit(Point::BeforeRelease);
+        failpoint::before(Effect::Release);
         let spool = spool.clone();
-        blocking("release", move || spool.remove(&self.id)).await
+        blocking("release", move || spool.remove(&self.id)).await?;
+        failpoint::after(Effect::Release);
+        Ok(())
     }
 }

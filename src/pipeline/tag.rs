@@ -6,6 +6,7 @@
 use super::World;
 use super::error::{StageError, blocking};
 use super::verify::Verified;
+use crate::failpoint::{self, Effect};
 use crate::model::call::Call;
 use crate::model::digest::{Digest, Hasher};
 use crate::model::id3;
@@ -38,7 +39,10 @@ pub async fn tag(world: &World, verified: Verified) -> Result<Tagged, StageError
                 transitions::freeze(tx, &claim, &frozen, now)?;
                 Ok(frozen)
             });
-            kept.await.map_err(index_error)?
+            failpoint::before(Effect::Freeze);
+            let frozen = kept.await.map_err(index_error)?;
+            failpoint::after(Effect::Freeze);
+            frozen
         }
     };
     Ok(Tagged {

@@ -3,7 +3,7 @@
 use super::World;
 use super::error::StageError;
 use super::tag::Tagged;
-use crate::failpoint::{self, Point};
+use crate::failpoint::{self, Effect};
 use crate::model::digest::{Digest, Hasher};
 use crate::model::key::ObjectKey;
 use crate::model::manifest;
@@ -69,9 +69,9 @@ async fn put_object(objects: &ObjectStore, tagged: &Tagged) -> Result<Stored, St
         content_type: "audio/mpeg",
         metadata: essentials(tagged),
     };
-    failpoint::hit(Point::BeforePut);
+    failpoint::before(Effect::Put);
     let stored = objects.put_new(put).await.map_err(StageError::Store)?;
-    failpoint::hit(Point::AfterPut);
+    failpoint::after(Effect::Put);
     Ok(stored)
 }
 
@@ -128,7 +128,9 @@ impl Found {
 
 /// By the checksum that the store keeps, or, where it keeps none, by reading the object back.
 async fn find(objects: &ObjectStore, key: &ObjectKey) -> Result<Option<Found>, StageError> {
+    failpoint::before(Effect::Head);
     let head = objects.head(key).await.map_err(StageError::Store)?;
+    failpoint::after(Effect::Head);
     let Some(head) = head else { return Ok(None) };
     let (sha256, how) = match head.sha256 {
         Some(sha256) => (Some(sha256), "by the store's own SHA-256"),
@@ -197,9 +199,9 @@ async fn put_manifest(
         content_type: "application/json",
         metadata: Vec::new(),
     };
-    failpoint::hit(Point::BeforeManifest);
+    failpoint::before(Effect::Manifest);
     let stored = objects.put_new(put).await.map_err(StageError::Store)?;
-    failpoint::hit(Point::AfterManifest);
+    failpoint::after(Effect::Manifest);
     let was_there = stored == Stored::AlreadyThere;
     if was_there && proved.adopted {
         return Ok(());

@@ -6,6 +6,7 @@
 use super::World;
 use super::download::{Body, Downloaded};
 use super::error::{StageError, blocking};
+use crate::failpoint::{self, Effect};
 use crate::model::doubt::{self, Kept};
 use crate::model::mp3::NotAudio;
 use crate::pbx::Fetched;
@@ -122,10 +123,12 @@ async fn keep(
         bytes: spooled.bytes,
     };
     let (claim, now, media_ms) = (claim.clone(), world.clock.now(), look.media_ms);
+    failpoint::before(Effect::NoteDownload);
     let noted = world
         .store
         .write(move |tx| transitions::downloaded(tx, &claim, original, media_ms, kept, now));
     noted.await.map_err(index_error)?;
+    failpoint::after(Effect::NoteDownload);
     Ok(spooled)
 }
 

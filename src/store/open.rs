@@ -10,15 +10,18 @@ use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::Error;
+use crate::failpoint::{self, Effect};
 use crate::model::number;
 
 const STEPS: [&str; 1] = [include_str!("schema/0001.sql")];
+/// 3.51.3, as SQLite numbers it.
+const OLDEST_SQLITE: i32 = 3_051_003;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const STATEMENTS_CACHED: usize = 64;
 
 pub fn writer(path: &Path) -> Result<Connection, Error> {
-    let fresh = !path.exists();
-    if fresh {
+    sound_sqlite(rusqlite::version_number())?;
+    if !path.exists() {
         create_private(path)?;
     }
     let failed = |source| Error::Open {
@@ -27,9 +30,13 @@ pub fn writer(path: &Path) -> Result<Connection, Error> {
     };
     let mut connection = Connection::open(path).map_err(failed)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
-    if fresh {
+    // A life that ended while it made the index left one without a form.
+    if known_form(path, &connection)? == 0 {
+        failpoint::before(Effect::ToWal);
         to_wal(path, &connection)?;
+        failpoint::after(Effect::ToWal);
     }
+    in_wal(path, &connection)?;
     connection
         .execute_batch(
             "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;",
@@ -37,7 +44,9 @@ pub fn writer(path: &Path) -> Result<Connection, Error> {
         .map_err(failed)?;
     step_up(path, &mut connection)?;
     prepare(&connection).map_err(failed)?;
+    failpoint::before(Effect::IndexDirectorySync);
     sync_directory(path)?;
+    failpoint::after(Effect::IndexDirectorySync);
     Ok(connection)
 }
 
@@ -78,18 +87,26 @@ fn create_private(path: &Path) -> Result<(), Error> {
     })
 }
 
-/// Only a new file is converted; the pragma is stepped to its end, for SQLite converts as it steps.
+/// Only an index in the making is converted; the pragma is stepped to its end, for SQLite converts
+/// as it steps.
 fn to_wal(path: &Path, connection: &Connection) -> Result<(), Error> {
     let step = || {
         let mut pragma = connection.prepare("PRAGMA journal_mode = WAL")?;
         let mut rows = pragma.query([])?;
-        let mut mode = String::new();
-        while let Some(row) = rows.next()? {
-            mode = row.get(0)?;
-        }
-        Ok(mode)
+        while rows.next()?.is_some() {}
+        Ok(())
     };
-    let mode = step().map_err(|source| Error::Open {
+    step().map_err(|source| Error::Open {
+        path: path.into(),
+        source,
+    })
+}
+
+/// Whatever converted it back, or kept it from being converted, took the readers' freedom and the
+/// group commit's speed with it.
+fn in_wal(path: &Path, connection: &Connection) -> Result<(), Error> {
+    let mode = connection.query_row("PRAGMA journal_mode", [], |row| row.get::<_, String>(0));
+    let mode = mode.map_err(|source| Error::Open {
         path: path.into(),
         source,
     })?;
@@ -98,6 +115,17 @@ fn to_wal(path: &Path, connection: &Connection) -> Result<(), Error> {
         _ => Err(Error::JournalMode {
             path: path.into(),
             mode,
+        }),
+    }
+}
+
+/// Older ones may lose a commit: a write-ahead log that was reset while it was being checkpointed.
+fn sound_sqlite(number: i32) -> Result<(), Error> {
+    match number >= OLDEST_SQLITE {
+        true => Ok(()),
+        false => Err(Error::OldSqlite {
+            found: number,
+            oldest: OLDEST_SQLITE,
         }),
     }
 }
@@ -139,7 +167,10 @@ fn step_up(path: &Path, connection: &mut Connection) -> Result<(), Error> {
     }
     tx.pragma_update(None, "user_version", STEPS.len() as i64)
         .map_err(failed)?;
-    tx.commit().map_err(failed)
+    failpoint::before(Effect::Migration);
+    tx.commit().map_err(failed)?;
+    failpoint::after(Effect::Migration);
+    Ok(())
 }
 
 /// SQLite swallows a failure to sync the directory, so the new file's name is synced here.
@@ -151,4 +182,38 @@ fn sync_directory(path: &Path) -> Result<(), Error> {
             path: path.into(),
             source,
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_sqlite_is_refused() {
+        for (number, expected) in [(3_051_002, false), (3_051_003, true), (3_054_001, true)] {
+            assert_eq!(sound_sqlite(number).is_ok(), expected, "{number}");
+        }
+    }
+
+    #[test]
+    fn an_index_that_was_begun_is_finished_and_a_converted_one_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("index.sqlite");
+        // As a life left it that ended between the two.
+        create_private(&path).unwrap();
+        let mode = |connection: &Connection| {
+            let pragma = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0));
+            pragma.unwrap()
+        };
+        let mut found: String = mode(&writer(&path).unwrap());
+        assert_eq!(found, "wal");
+        let by_hand = Connection::open(&path).unwrap();
+        by_hand
+            .pragma_update(None, "journal_mode", "DELETE")
+            .unwrap();
+        found = mode(&by_hand);
+        assert_eq!(found, "delete");
+        let refused = writer(&path).unwrap_err();
+        assert!(matches!(refused, Error::JournalMode { .. }), "{refused}");
+    }
 }

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Error, Tx};
-use crate::failpoint::{self, Point};
+use crate::failpoint::{self, Effect};
 
 const QUEUE_MAX: usize = 4096;
 const BATCH_MAX: usize = 512;
@@ -122,9 +122,9 @@ fn commit_together(
         }
     }
     if fate.is_ok() {
-        failpoint::hit(Point::BeforeCommit);
+        failpoint::before(Effect::Commit);
         fate = batched(connection, "COMMIT");
-        failpoint::hit(Point::AfterCommit);
+        failpoint::after(Effect::Commit);
     }
     if !connection.is_autocommit() {
         // Only after a failed COMMIT; if this fails as well, the connection is closed anyway.

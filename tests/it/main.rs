@@ -4,6 +4,7 @@ mod api;
 mod archive;
 mod backfill;
 mod corpus;
+mod crash;
 mod dialects;
 mod doors;
 mod errors;

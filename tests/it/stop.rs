@@ -1,7 +1,5 @@
 //! The service is stopped, or killed: nothing is lost, nothing is done twice.
 
-mod killed;
-
 use std::time::Duration;
 
 use crate::support::calls::{announce, keys, spooled, url};

@@ -86,6 +86,12 @@ impl Setup {
         self
     }
 
+    /// Further lines of `[store]`.
+    pub fn store_more(mut self, lines: &str) -> Setup {
+        self.store.get_or_insert_default().push_str(lines);
+        self
+    }
+
     /// A setting of `[archive]`; the value is TOML: `r#""5s""#`.
     pub fn archive(mut self, key: &str, value: &str) -> Setup {
         self.archive.insert(key.to_owned(), value.to_owned());
@@ -220,6 +226,14 @@ impl Service {
 
     /// Starts on what is there; what still runs is killed first. Ready when it returns.
     pub fn restart(&mut self) {
+        if let Err(exited) = self.try_restart() {
+            // The log follows: dropping the service prints it.
+            panic!("it ended before it was ready: {exited}");
+        }
+    }
+
+    /// As `restart`, of one that may end before it is ready.
+    pub fn try_restart(&mut self) -> Result<(), ExitStatus> {
         self.kill();
         let listen = self.data_dir().join("listen.json");
         // What an earlier start wrote would be taken for this one's.
@@ -230,16 +244,32 @@ impl Service {
             if let Some(addresses) = addresses(&listen) {
                 break addresses;
             }
-            let exited = child.try_wait().expect("ask for the service's exit");
-            if exited.is_some() || Instant::now() >= deadline {
+            if let Some(exited) = child.try_wait().expect("ask for the service's exit") {
+                return Err(exited);
+            }
+            if Instant::now() >= deadline {
                 let _ = child.kill();
                 let _ = child.wait();
-                // The log follows: dropping the service prints it.
-                panic!("not ready within {READY_WITHIN:?}; exit: {exited:?}");
+                panic!("not ready within {READY_WITHIN:?}");
             }
             thread::sleep(Duration::from_millis(5));
         };
         self.running = Some(Running { child, hook, admin });
+        Ok(())
+    }
+
+    /// Whether nothing runs, by its own doing or another's.
+    pub fn has_ended(&mut self) -> bool {
+        if let Some(running) = &mut self.running {
+            let exited = running
+                .child
+                .try_wait()
+                .expect("ask for the service's exit");
+            if exited.is_some() {
+                self.running = None;
+            }
+        }
+        self.running.is_none()
     }
 
     /// SIGKILL; nothing if nothing runs.

@@ -70,6 +70,27 @@ impl Vault {
         }
     }
 
+    /// With a part of this as its store: what begins with the prefix, which ends in `/`.
+    pub fn set_up_below(&self, setup: Setup, prefix: &str) -> Setup {
+        match self {
+            Vault::Directory(dir) => {
+                let path = dir.path().join(prefix);
+                let path = path.display();
+                setup.store(&format!("kind = \"directory\"\npath = \"{path}\"\n"))
+            }
+            Vault::Bucket(bucket) => setup
+                .bucket(&bucket.weed, BUCKET)
+                .store_more(&format!("prefix = \"{prefix}\"\n")),
+        }
+    }
+
+    /// As `keys`, without the prefix.
+    pub fn keys_below(&self, prefix: &str) -> Vec<String> {
+        let keys = self.keys().into_iter();
+        keys.filter_map(|key| Some(key.strip_prefix(prefix)?.to_owned()))
+            .collect()
+    }
+
     /// All that is in it, sorted: a key for each version of each object; of a directory every file.
     pub fn keys(&self) -> Vec<String> {
         let mut keys = match self {
