@@ -1,6 +1,6 @@
 //! A backfill of many events beside the running service: it disturbs nobody, and can be cut short.
 //!
-//! `CALLVAULT_SOAK=1` makes it 100,000 events.
+//! A soak makes it 100,000 events.
 
 use std::fs;
 use std::io::Write as _;
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::hook::{Ledger, Request, target};
 use crate::support::service::{Service, Setup};
+use crate::support::soak::is_soak;
 use crate::support::wait::wait_for;
 
 const EVENTS_A_CALL: usize = 5;
@@ -20,10 +21,7 @@ const LOGGED: &str = "SELECT count(*) FROM events WHERE content_type IS NULL";
 const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
 
 fn events() -> usize {
-    match std::env::var_os("CALLVAULT_SOAK") {
-        Some(_) => 100_000,
-        None => 5_000,
-    }
+    if is_soak() { 100_000 } else { 5_000 }
 }
 
 /// Calls of a whole year: ringing, answered, ended, recorded.

@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod calls;
+pub mod faults;
 pub mod gate;
 pub mod hook;
 pub mod id3;
@@ -13,6 +14,7 @@ pub mod people;
 pub mod port;
 pub mod proxy;
 pub mod service;
+pub mod soak;
 pub mod tls;
 pub mod vault;
 pub mod wait;

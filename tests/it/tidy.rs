@@ -28,9 +28,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("pbx", &["config", "failpoint", "spool"]),
     ("objects", &["config", "failpoint", "spool"]),
     ("intake", &["store", "clock"]),
-    ("correlate", &["store", "clock"]),
+    ("correlate", &["store", "clock", "failpoint"]),
     ("pipeline", ADAPTERS),
-    ("worker", &["pipeline", "store", "clock", "config"]),
+    (
+        "worker",
+        &["pipeline", "store", "clock", "config", "failpoint"],
+    ),
     ("upkeep", ADAPTERS),
     ("catalog", ADAPTERS),
     (

@@ -9,27 +9,33 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
+use super::scenario::assert_integrity;
 use crate::support::calls::{key, keys, spooled, url};
 use crate::support::hook::{Ledger, Request, target};
 use crate::support::id3;
 use crate::support::pbx::{Answer, Pbx, audio};
 use crate::support::service::{Service, Setup};
+use crate::support::soak::is_soak;
 use crate::support::vault::{Vault, on_both_stores};
 use crate::support::wait::wait_for;
 
-on_both_stores!(kills_lose_nothing_and_double_nothing);
+on_both_stores!(i1_to_i5_hold_under_random_kills);
 
-const KILLS: usize = 20;
+const KILLS: usize = 25;
+const KILLS_OF_A_SOAK: usize = 1000;
 const CLIENTS: usize = 4;
-/// So that each life has work from its first moment on. All their objects and manifests have to fit
-/// into one page of versions.
-const CALLS_PER_LIFE: usize = 20;
+/// So that each life has work from its first moment on.
+const CALLS_PER_LIFE: usize = 12;
+const FAULTS_PERCENT: u64 = 10;
 const AUDIO: &str = "230307150805_46-1-1";
 
-fn kills_lose_nothing_and_double_nothing(vault: &Vault) {
+fn i1_to_i5_hold_under_random_kills(vault: &Vault) {
     let mut dice = Dice::new();
     let pbx = Pbx::start();
-    let mut service = vault.set_up(Setup::hq(&pbx.base_url())).start();
+    let kills = if is_soak() { KILLS_OF_A_SOAK } else { KILLS };
+    let setup = Setup::hq(&pbx.base_url());
+    let (proxy, setup) = vault.faulty(setup, dice.below(u64::MAX), FAULTS_PERCENT);
+    let mut service = setup.start();
     let load = Load::new(service.hook(), &pbx);
     thread::scope(|scope| {
         for _ in 0..CLIENTS {
@@ -37,22 +43,26 @@ fn kills_lose_nothing_and_double_nothing(vault: &Vault) {
         }
         // Also when an assertion in between fails.
         let _stop = Stop(&load.is_over);
-        for _ in 0..KILLS {
+        for _ in 0..kills {
             let moment = Instant::now() + Duration::from_millis(dice.below(300));
             wait_for("the moment comes", Duration::from_secs(1), || {
                 Instant::now() >= moment
             });
             service.kill();
+            assert_integrity(&service);
             service.restart();
             *load.hook.lock().unwrap() = service.hook();
             load.calls_max.fetch_add(CALLS_PER_LIFE, Ordering::SeqCst);
         }
     });
+    if let Some(proxy) = &proxy {
+        proxy.heal();
+    }
     service.wait_until_read();
-    assert_all_is_there(vault, &service, &load);
+    assert_all_is_there(vault, &service, &load, kills);
 }
 
-fn assert_all_is_there(vault: &Vault, service: &Service, load: &Load) {
+fn assert_all_is_there(vault: &Vault, service: &Service, load: &Load, kills: usize) {
     load.ledger.assert_logged(&service.index());
     let recordings: BTreeSet<String> = service
         .rows("SELECT json_quote(substr(recording, 4)) FROM recordings")
@@ -67,7 +77,7 @@ fn assert_all_is_there(vault: &Vault, service: &Service, load: &Load) {
         load.ledger.acknowledged(),
         announced.len()
     );
-    assert!(announced.len() > KILLS, "too little load to tell");
+    assert!(announced.len() > kills, "too little load to tell");
 
     service.wait_for_recordings("archived", recordings.len() as i64);
     wait_for("the spool is empty", Duration::from_secs(5), || {
@@ -78,11 +88,9 @@ fn assert_all_is_there(vault: &Vault, service: &Service, load: &Load) {
         let object = vault.read(&key(recording));
         assert!(id3::split(&object).1 == audio(AUDIO), "{recording}");
     }
-    let index = service.index();
-    let sound: String = index
-        .query_row("PRAGMA integrity_check", [], |row| row.get(0))
-        .unwrap();
-    assert_eq!(sound, "ok");
+    let verified = service.cli(&["verify", "--all"]);
+    assert_eq!(verified.status, 0, "{}", verified.stderr);
+    assert_integrity(service);
 }
 
 /// Calls that come and come, each event at least once, some twice.
@@ -129,8 +137,12 @@ impl<'a> Load<'a> {
         let call = format!("2303071200{:02}_{number}", number % 60);
         let recording = format!("{call}-1-1");
         let fine = Answer::ok(audio(AUDIO)).drip(2048, Duration::from_millis(5));
-        let answers = match number % 3 {
+        let bytes = audio(AUDIO).len();
+        let answers = match number % 6 {
             0 => vec![Answer::status(404), fine],
+            1 => vec![Answer::status(503), Answer::hang_up(), fine],
+            2 => vec![Answer::ok("<html>Sign in</html>"), fine],
+            3 => vec![Answer::audio(AUDIO).cut(bytes / 2), fine],
             _ => vec![fine],
         };
         self.pbx.script(&recording, answers);

@@ -9,6 +9,7 @@ use std::thread;
 use callvault::failpoint::Point;
 
 use super::scenario::{Life, Story};
+use crate::support::soak::is_soak;
 use crate::support::vault::{Vault, on_both_stores};
 
 on_both_stores!(i1_to_i5_hold_after_death_at_every_point);
@@ -71,9 +72,9 @@ fn passes(tally: &str) -> BTreeMap<&str, usize> {
 }
 
 /// Each point once, at its first, second or last pass in turn; all of that, and twice the deaths in
-/// recovery, with `CALLVAULT_SOAK`.
+/// recovery, in a soak.
 fn deaths(vault: &Vault, passes: &BTreeMap<&str, usize>) -> Vec<Deaths> {
-    let is_soak = std::env::var_os("CALLVAULT_SOAK").is_some();
+    let is_soak = is_soak();
     let mut deaths = Vec::new();
     for (at, point) in Point::ALL.iter().enumerate() {
         let name = point.name();

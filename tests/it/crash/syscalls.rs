@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use super::scenario::{Life, Story};
+use crate::support::soak::is_soak;
 use crate::support::vault::Vault;
 
 const TELLERS: usize = 3;
@@ -47,12 +48,11 @@ fn i1_to_i5_hold_when_a_truncation_fails() {
     walk("truncate");
 }
 
-/// Every tenth k, from one that differs between the faults; every k with `CALLVAULT_SOAK`.
+/// Every tenth k, from one that differs between the faults; every k in a soak.
 fn walk(call: &'static str) {
     let (shim_dir, shim) = shim();
     let vault = Vault::directory();
-    let is_soak = std::env::var_os("CALLVAULT_SOAK").is_some();
-    let step = if is_soak || call != "write" && call != "sync" {
+    let step = if is_soak() || call != "write" && call != "sync" {
         1
     } else {
         10

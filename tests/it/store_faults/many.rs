@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use super::{announce, assert_all_there, bucket, name};
+use crate::support::faults::{OF_A_GET, OF_A_HEAD, OF_A_PUT, of_recordings};
 use crate::support::pbx::Pbx;
-use crate::support::proxy::{
-    ABSENT, CLOCK_SKEW, DENIED, EXISTS, FAILED, Fault, Proxy, RACE_LOST, Request, SLOW_DOWN, seeded,
-};
+use crate::support::proxy::{Proxy, seeded};
 use crate::support::service::Setup;
 use crate::support::wait::wait_for;
 use crate::support::weed::Weed;
@@ -16,57 +15,12 @@ const PERCENT: u64 = 30;
 const SEED: u64 = 1;
 const WITHIN: Duration = Duration::from_secs(75);
 
-const OF_A_PUT: &[Fault] = &[
-    Fault::DropBefore,
-    Fault::DropAfter,
-    Fault::Cut,
-    Fault::FlipThere,
-    Fault::Pretend,
-    FAILED,
-    SLOW_DOWN,
-    RACE_LOST,
-    EXISTS,
-    CLOCK_SKEW,
-    DENIED,
-];
-/// Most of them without a checksum, so that much is read back.
-const OF_A_HEAD: &[Fault] = &[
-    Fault::DropBefore,
-    Fault::Cut,
-    FAILED,
-    SLOW_DOWN,
-    ABSENT,
-    Fault::OtherChecksum,
-    Fault::NoChecksum,
-    Fault::NoChecksum,
-    Fault::NoChecksum,
-    Fault::NoChecksum,
-];
-const OF_A_GET: &[Fault] = &[
-    Fault::DropBefore,
-    Fault::Cut,
-    Fault::FlipBack,
-    FAILED,
-    ABSENT,
-    DENIED,
-];
-
-fn faults(request: &Request) -> &'static [Fault] {
-    match request.method.as_str() {
-        // Not of the bucket, but of what lies in it.
-        _ if !request.path.starts_with("/calls/hq/") => &[],
-        "PUT" => OF_A_PUT,
-        "HEAD" => OF_A_HEAD,
-        _ => OF_A_GET,
-    }
-}
-
 #[tokio::test]
 async fn three_hundred_uploads_survive_a_bad_store() {
     let weed = Weed::start();
     weed.create_bucket("calls", true).await;
     let (proxy, pbx) = (Proxy::start(&weed.endpoint()), Pbx::start());
-    proxy.plan(seeded(SEED, PERCENT, faults));
+    proxy.plan(seeded(SEED, PERCENT, of_recordings));
     let lines = bucket(
         &proxy.endpoint(),
         "calls",

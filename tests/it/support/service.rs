@@ -69,15 +69,17 @@ impl Setup {
     }
 
     /// A bucket that is there already. Without this the store is the directory `archive`.
-    pub fn bucket(mut self, weed: &Weed, bucket: &str) -> Setup {
-        self.store = Some(format!(
-            "kind = \"s3\"\nbucket = \"{bucket}\"\nendpoint = \"{}\"\npath_style = true\n\
-             access_key = \"{}\"\nsecret_key = \"{}\"\n",
-            weed.endpoint(),
-            weed.access_key(),
-            weed.secret_key(),
-        ));
-        self
+    pub fn bucket(self, weed: &Weed, bucket: &str) -> Setup {
+        self.bucket_at(&weed.endpoint(), weed, bucket)
+    }
+
+    /// As `bucket`, reached another way.
+    pub fn bucket_at(self, endpoint: &str, weed: &Weed, bucket: &str) -> Setup {
+        let (access_key, secret_key) = (weed.access_key(), weed.secret_key());
+        self.store(&format!(
+            "kind = \"s3\"\nbucket = \"{bucket}\"\nendpoint = \"{endpoint}\"\npath_style = true\n\
+             access_key = \"{access_key}\"\nsecret_key = \"{secret_key}\"\n",
+        ))
     }
 
     /// The lines of `[store]`, as they are.

@@ -11,7 +11,9 @@ use aws_sdk_s3::types::ChecksumMode;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+use super::faults::of_recordings;
 use super::gate::Gate;
+use super::proxy::{Proxy, seeded};
 use super::service::Setup;
 use super::weed::Weed;
 
@@ -68,6 +70,17 @@ impl Vault {
             }
             Vault::Bucket(bucket) => setup.bucket(&bucket.weed, BUCKET),
         }
+    }
+
+    /// With this as its store, behind a proxy at which so many percent of a bucket's requests fail.
+    pub fn faulty(&self, setup: Setup, seed: u64, percent: u64) -> (Option<Proxy>, Setup) {
+        let Vault::Bucket(bucket) = self else {
+            return (None, self.set_up(setup));
+        };
+        let proxy = Proxy::start(&bucket.weed.endpoint());
+        proxy.plan(seeded(seed, percent, of_recordings));
+        let setup = setup.bucket_at(&proxy.endpoint(), &bucket.weed, BUCKET);
+        (Some(proxy), setup)
     }
 
     /// With a part of this as its store: what begins with the prefix, which ends in `/`.
@@ -177,12 +190,8 @@ impl Vault {
         };
         let endpoint = bucket.weed.endpoint();
         let gate = Gate::before(endpoint.trim_start_matches("http://").parse().unwrap());
-        let (access_key, secret_key) = (bucket.weed.access_key(), bucket.weed.secret_key());
-        let setup = setup.store(&format!(
-            "kind = \"s3\"\nbucket = \"{BUCKET}\"\nendpoint = \"http://{}\"\npath_style = true\n\
-             access_key = \"{access_key}\"\nsecret_key = \"{secret_key}\"\n",
-            gate.address(),
-        ));
+        let endpoint = format!("http://{}", gate.address());
+        let setup = setup.bucket_at(&endpoint, &bucket.weed, BUCKET);
         let gate = Some(gate);
         (Shut { vault: self, gate }, setup)
     }

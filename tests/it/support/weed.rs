@@ -111,18 +111,26 @@ impl Weed {
 
     /// Every version of every object, as (key, version id): what a listing of keys would hide.
     pub async fn versions(&self, bucket: &str) -> Vec<(String, String)> {
-        let listed = self.client().list_object_versions().bucket(bucket).send();
-        let listed = listed.await.expect("list versions");
-        assert_ne!(listed.is_truncated, Some(true), "more than one page");
-        let versions = listed.versions.unwrap_or_default().into_iter();
-        versions
-            .map(|version| {
-                (
-                    version.key.unwrap_or_default(),
-                    version.version_id.unwrap_or_default(),
-                )
-            })
-            .collect()
+        let client = self.client();
+        let (mut versions, mut key, mut id) = (Vec::new(), None, None);
+        loop {
+            let listed = client.list_object_versions().bucket(bucket);
+            let listed = listed.set_key_marker(key).set_version_id_marker(id);
+            let page = listed.send().await.expect("list versions");
+            versions.extend(
+                page.versions
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|version| {
+                        let (key, id) = (version.key, version.version_id);
+                        (key.unwrap_or_default(), id.unwrap_or_default())
+                    }),
+            );
+            (key, id) = (page.next_key_marker, page.next_version_id_marker);
+            if page.is_truncated != Some(true) {
+                return versions;
+            }
+        }
     }
 
     /// With all rights, for looking at the store past the code under test.
