@@ -26,13 +26,12 @@ use crate::http::listener::{Limits, Listener};
 use crate::http::{self, hook};
 use crate::model::chain::chain;
 use crate::model::id::PbxName;
-use crate::model::time::UtcMs;
 use crate::objects::ObjectStore;
 use crate::pipeline::table::Code;
 use crate::pipeline::{Source, World};
 use crate::spool::Spool;
 use crate::store::attempts::Failure;
-use crate::store::{Store, recordings, transitions};
+use crate::store::{Store, heartbeat, recordings, transitions};
 use crate::upkeep::foretell::{Foreteller, Watched};
 use crate::worker::{self, Plan, Worker};
 use crate::{pbx, pipeline, upkeep};
@@ -110,12 +109,10 @@ impl Service {
         tasks.spawn(work(world.clone(), worker, enqueued, stopped.clone()));
         let looking = look_out(foreteller(settings, &world), logged);
         tasks.spawn(unless(until(stopped.clone()), looking));
-        upkeep::beat(&store, &clock, true).await;
         tasks.spawn(care(
             store.clone(),
             clock.clone(),
             refusals.clone(),
-            clock.now(),
             until(stopped),
         ));
         tracing::info!(%hook, %admin, store = world.objects.describe(), "ready");
@@ -155,7 +152,7 @@ impl Service {
         }
         let last_words = async {
             upkeep::keep_refusals(&self.store, &self.clock, self.refusals.take()).await;
-            upkeep::beat(&self.store, &self.clock, false).await;
+            upkeep::beat(&self.store, &self.clock).await;
         };
         // An index that cannot be written now is no reason to stay.
         let _ = tokio::time::timeout(LAST_WORDS_MAX, last_words).await;
@@ -188,7 +185,14 @@ async fn world(settings: &Settings, store: Store, clock: Clock) -> anyhow::Resul
 /// Settles what an earlier life left: leases of the dead, killed writes, files nobody waits for.
 async fn recover(world: &World) -> anyhow::Result<()> {
     failpoint::before(Effect::LeaseRelease);
-    let released = world.store.write(transitions::release_leases).await?;
+    let mark = world.clock.mark();
+    let resumed = world.store.write(move |tx| {
+        let silence_ms = heartbeat::resume(tx, mark.wall)?;
+        transitions::skip_time(tx, silence_ms)?;
+        transitions::release_leases(tx)
+    });
+    let released = resumed.await?;
+    world.clock.follow(mark);
     failpoint::after(Effect::LeaseRelease);
     let pbxs: Vec<PbxName> = world.pbxs.keys().cloned().collect();
     let row = Code::PbxNotConfigured.row();
@@ -240,24 +244,20 @@ async fn work(
     worker.run(&enqueued, until(stopped), DRAIN_JOBS).await;
 }
 
-/// Counts and heartbeats.
-async fn care(
-    store: Store,
-    clock: Clock,
-    refusals: Arc<Refusals>,
-    mut beaten: UtcMs,
-    stop: impl Future<Output = ()>,
-) {
+/// Counts, heartbeats, and an eye on the clock.
+async fn care(store: Store, clock: Clock, refusals: Arc<Refusals>, stop: impl Future<Output = ()>) {
     tokio::pin!(stop);
+    let mut beaten = clock.followed().wall;
     loop {
         tokio::select! {
             () = tokio::time::sleep(upkeep::PERIOD) => {}
             () = &mut stop => return,
         }
         upkeep::keep_refusals(&store, &clock, refusals.take()).await;
+        upkeep::follow_clock(&store, &clock).await;
         let now = clock.now();
-        if now >= beaten.plus(upkeep::BEAT) {
-            upkeep::beat(&store, &clock, false).await;
+        if now >= beaten.plus(upkeep::BEAT) || now < beaten {
+            upkeep::beat(&store, &clock).await;
             beaten = now;
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::model::chain::chain;
-use crate::store::{Store, heartbeat, refusals};
+use crate::store::{Store, heartbeat, refusals, transitions};
 
 /// How often counts in memory are written down.
 pub const PERIOD: Duration = Duration::from_secs(1);
@@ -38,12 +38,28 @@ pub const BEAT: Duration = Duration::from_secs(60);
 /// A silence longer than this within a life was a gap too: the machine slept.
 const SILENCE_MAX_MS: i64 = 150_000;
 
-/// Notes that the service runs. The first beat of a life makes a gap of all the time since the
-/// last one of the life before.
-pub async fn beat(store: &Store, clock: &Clock, is_first: bool) {
+/// Takes note of a clock that was set since the last time.
+pub async fn follow_clock(store: &Store, clock: &Clock) {
+    let mark = clock.mark();
+    if let Some(by_ms) = clock.followed().set_until(mark) {
+        let noted = store.write(move |tx| {
+            transitions::skip_time(tx, by_ms)?;
+            heartbeat::clock_was_set(tx, by_ms)
+        });
+        if let Err(error) = noted.await {
+            let error = chain(&error);
+            tracing::warn!(by_ms, error, "that the clock was set could not be noted");
+            return;
+        }
+        tracing::warn!(by_ms, "the clock was set; what waits goes on as before");
+    }
+    clock.follow(mark);
+}
+
+/// Notes that the service runs.
+pub async fn beat(store: &Store, clock: &Clock) {
     let now = clock.now();
-    let silence_max_ms = if is_first { 0 } else { SILENCE_MAX_MS };
-    let noted = store.write(move |tx| heartbeat::beat(tx, now, silence_max_ms));
+    let noted = store.write(move |tx| heartbeat::beat(tx, now, SILENCE_MAX_MS));
     if let Err(error) = noted.await {
         tracing::warn!(error = chain(&error), "a heartbeat was not noted");
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::{Id, JoinSet};
 
+use crate::clock::Mark;
 use crate::failpoint::{self, Effect};
 use crate::model::chain::chain;
 use crate::model::id::PbxName;
@@ -56,7 +57,7 @@ type Outcome = Result<Archived, StageError>;
 #[derive(Default)]
 struct Running {
     tasks: JoinSet<Outcome>,
-    claims: HashMap<Id, Claim>,
+    claims: HashMap<Id, (Claim, Mark)>,
 }
 
 impl Worker {
@@ -88,7 +89,12 @@ impl Worker {
     /// Starts what is due and returns how long nothing more will be.
     async fn start_due(&self, running: &mut Running) -> Result<Duration, Error> {
         let free = self.plan.workers.saturating_sub(running.claims.len());
-        let now = self.world.clock.now();
+        let mark = self.world.clock.mark();
+        if self.world.clock.followed().set_until(mark).is_some() {
+            // What is due, and since when, is known again as soon as the index has followed.
+            return Ok(POLL);
+        }
+        let now = mark.wall;
         let pbxs: Vec<PbxName> = self.plan.limits.keys().cloned().collect();
         let due = self
             .world
@@ -112,7 +118,7 @@ impl Worker {
             let task = running
                 .tasks
                 .spawn(async move { pipeline::archive(&world, job).await });
-            running.claims.insert(task.id(), claim);
+            running.claims.insert(task.id(), (claim, mark));
         }
         Ok(POLL)
     }
@@ -123,7 +129,7 @@ impl Worker {
             running: running
                 .claims
                 .values()
-                .filter(|claim| claim.id.pbx == *pbx)
+                .filter(|(claim, _)| claim.id.pbx == *pbx)
                 .count(),
             limits: limits.clone(),
         };
@@ -136,11 +142,11 @@ impl Worker {
         done: Result<(Id, Outcome), tokio::task::JoinError>,
     ) {
         let id = done.as_ref().map_or_else(|error| error.id(), |(id, _)| *id);
-        let Some(claim) = running.claims.remove(&id) else {
+        let Some((claim, mark)) = running.claims.remove(&id) else {
             return;
         };
         match done {
-            Ok((_, outcome)) => self.settle(&claim, outcome).await,
+            Ok((_, outcome)) => self.settle(&claim, mark, outcome).await,
             Err(error) => {
                 tracing::error!(recording = %claim.id, %error, "a recording's task panicked");
                 let panicked = Failure {
@@ -154,7 +160,7 @@ impl Worker {
         }
     }
 
-    async fn settle(&self, claim: &Claim, outcome: Outcome) {
+    async fn settle(&self, claim: &Claim, claimed: Mark, outcome: Outcome) {
         let error = match outcome {
             Ok(archived) => {
                 tracing::info!(recording = %claim.id, attempt = claim.attempt, "archived");
@@ -172,7 +178,7 @@ impl Worker {
             error: chain(&error),
         };
         let settled = match error.disposition() {
-            Disposition::Retry | Disposition::Recheck if self.is_past(claim) => {
+            Disposition::Retry | Disposition::Recheck if self.is_past(claim, claimed) => {
                 Settled::TakeKeptOrGiveUp(failure)
             }
             Disposition::Retry => Settled::Wait(failure, self.pause(claim)),
@@ -192,11 +198,11 @@ impl Worker {
         self.plan.schedule.pause(claim.attempt, seed)
     }
 
-    /// The PBX keeps this file no longer.
-    fn is_past(&self, claim: &Claim) -> bool {
+    /// The PBX keeps this file no longer, also if the clock was set since it was claimed.
+    fn is_past(&self, claim: &Claim, claimed: Mark) -> bool {
+        let now = claimed.carried_to(self.world.clock.mark());
         let limits = self.plan.limits.get(&claim.id.pbx);
-        limits
-            .is_some_and(|limits| self.world.clock.now() >= claim.window.plus(limits.source_keeps))
+        limits.is_some_and(|limits| now >= claim.window.plus(limits.source_keeps))
     }
 
     /// Until it is written the recording stays leased, so it is tried until it is.
@@ -226,7 +232,7 @@ impl Worker {
             return;
         }
         running.tasks.shutdown().await;
-        for claim in running.claims.values() {
+        for (claim, _) in running.claims.values() {
             self.write_settled(claim, Settled::HandBack).await;
         }
     }

@@ -13,10 +13,25 @@ pub fn last(db: &Db) -> Result<Option<UtcMs>, Error> {
     Ok(beat.map(UtcMs))
 }
 
+/// A life begins: what was silence until now was a gap. Returns how long it was, in milliseconds;
+/// less than nothing where the clock was set back meanwhile.
+pub fn resume(tx: &mut Tx, now: UtcMs) -> Result<i64, Error> {
+    let silence_ms = last(tx)?.map_or(0, |before| now.0.saturating_sub(before.0));
+    beat(tx, now, 0)?;
+    Ok(silence_ms)
+}
+
+/// The clock was set, which is no silence.
+pub fn clock_was_set(tx: &mut Tx, by_ms: i64) -> Result<(), Error> {
+    let sql = "UPDATE heartbeat SET beat_ms = beat_ms + ?1";
+    execute(tx, "move the last heartbeat", sql, [by_ms])?;
+    Ok(())
+}
+
 /// The service runs. A silence before it longer than `silence_max_ms` was a gap.
 pub fn beat(tx: &mut Tx, now: UtcMs, silence_max_ms: i64) -> Result<(), Error> {
     if let Some(before) = last(tx)?
-        && now.0 - before.0 > silence_max_ms
+        && now.0.saturating_sub(before.0) > silence_max_ms
     {
         let sql = "INSERT INTO gap (from_ms, to_ms) VALUES (?1, ?2)";
         execute(tx, "note a gap", sql, params![before.0, now.0])?;

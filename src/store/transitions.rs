@@ -209,6 +209,18 @@ pub fn release_leases(tx: &mut Tx) -> Result<usize, Error> {
     execute(tx, "release the leases of the dead", sql, [])
 }
 
+/// Time that did not pass for this program, because it did not run or because the clock was set,
+/// counts for nothing: no recording is given up for it. A clock that was set back takes what is due
+/// back with it, or nothing would be tried until it has caught up.
+pub fn skip_time(tx: &mut Tx, by_ms: i64) -> Result<(), Error> {
+    let sql = "UPDATE recording SET window_ms = window_ms + ?1, due_ms = due_ms + min(?1, 0) \
+        WHERE state = 'pending'";
+    execute(tx, "move the windows of what is pending", sql, [by_ms])?;
+    let sql = "UPDATE foretold SET due_ms = due_ms + ?1 WHERE due_ms IS NOT NULL AND ?1 < 0";
+    execute(tx, "move what is looked for", sql, [by_ms])?;
+    Ok(())
+}
+
 fn held(claim: &Claim, rows: usize) -> Result<(), Error> {
     match rows {
         1 => Ok(()),

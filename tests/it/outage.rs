@@ -3,6 +3,7 @@
 
 mod backlog;
 mod room;
+mod time;
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};

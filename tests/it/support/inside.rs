@@ -87,6 +87,13 @@ impl Inside {
         self.clock.turn(by);
     }
 
+    /// Until it has seen that the clock was set: the last heartbeat goes with it.
+    pub fn wait_until_followed(&self) {
+        let now_ms = self.clock.now().0;
+        let sql = format!("SELECT abs(beat_ms - {now_ms}) < 60000 FROM heartbeat");
+        self.wait_for_number(&sql, 1);
+    }
+
     /// Turns the clock to when the next recording falls due, and says by how much that was.
     pub fn turn_to_next_try(&self) -> Duration {
         let sql = "SELECT min(next_at) FROM recordings WHERE state = 'pending'";
