@@ -10,6 +10,7 @@ pub mod events;
 pub mod foretold;
 pub mod heartbeat;
 pub mod jobs;
+pub mod links;
 pub mod log;
 pub mod reasons;
 pub mod recordings;

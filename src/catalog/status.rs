@@ -112,7 +112,8 @@ pub fn status(db: &Db, settings: &Settings, now: UtcMs) -> Result<Status, Error>
         .sum();
     if count > 0 {
         reasons.push(format!(
-            "{count} deliveries were turned away, the last within a day: did a PBX's address or secret change?"
+            "{} turned away, the last within a day: did a PBX's address or secret change?",
+            counted(count, "delivery was", "deliveries were")
         ));
     }
     let spool = spool(db, settings, now)?;
@@ -168,8 +169,12 @@ fn reasons_of(shown: &PbxStatus, flow: &Flow) -> Vec<String> {
     }
     if shown.failed > 0 {
         reasons.push(format!(
-            "{} recordings of {pbx} have failed: callvault jobs",
-            shown.failed
+            "{} failed: callvault jobs",
+            counted(
+                shown.failed,
+                &format!("recording of {pbx} has"),
+                &format!("recordings of {pbx} have")
+            )
         ));
     }
     match shown.oldest_pending_expires_in_s {
@@ -190,7 +195,12 @@ fn reasons_of(shown: &PbxStatus, flow: &Flow) -> Vec<String> {
         .filter(|(code, _)| FOR_A_PERSON.contains(&code.as_str()))
     {
         reasons.push(format!(
-            "{count} recordings of {pbx} wait because of {code}"
+            "{} because of {code}",
+            counted(
+                *count,
+                &format!("recording of {pbx} waits"),
+                &format!("recordings of {pbx} wait")
+            )
         ));
     }
     reasons
@@ -211,6 +221,12 @@ fn spool(db: &Db, settings: &Settings, now: UtcMs) -> Result<SpoolStatus, Error>
         bytes_a_day,
         room_for_s,
     })
+}
+
+/// `1 event`, `2 events`
+pub fn counted(count: u64, one: &str, many: &str) -> String {
+    let what = if count == 1 { one } else { many };
+    format!("{count} {what}")
 }
 
 /// `2 d`, `5 h`, `3 min`, `12 s`

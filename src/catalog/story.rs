@@ -96,11 +96,15 @@ fn unannounced(leg: &Leg, pbx: Option<&Pbx>, awaited: Option<&Awaited>, zone: &T
     }
 }
 
-fn looked_for(awaited: &Awaited, zone: &TimeZone) -> String {
-    let times = match awaited.tries {
+fn times(count: u32) -> String {
+    match count {
         1 => "once".to_owned(),
-        tries => format!("{tries} times"),
-    };
+        count => format!("{count} times"),
+    }
+}
+
+fn looked_for(awaited: &Awaited, zone: &TimeZone) -> String {
+    let times = times(awaited.tries);
     match (awaited.tries, awaited.due) {
         (0, Some(due)) => format!(
             "no recording was announced; it will be looked for on the PBX from {} on.",
@@ -140,8 +144,8 @@ pub fn why_not(detail: &RecordingDetail, zone: &TimeZone) -> Option<String> {
             ))
         }
         (State::Pending, Some(_)) => Some(format!(
-            "On its way: tried {} times, the last time in vain ({reason}); next try at {next}.",
-            row.attempts
+            "On its way: tried {}, the last time in vain ({reason}); next try at {next}.",
+            times(row.attempts)
         )),
     }
 }

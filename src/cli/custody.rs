@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::{Exit, output};
+use crate::catalog::status::counted;
 use crate::model::time::Moment;
 use crate::store::Reader;
 use crate::store::custody::{self, Broken, CustodyRow, Filter};
@@ -106,7 +107,8 @@ fn verify(reader: &Reader) -> anyhow::Result<Exit> {
     match custody::verify(reader)? {
         Ok(entries) => {
             output::line(&format!(
-                "{entries} entries, each after the one before, none changed"
+                "{}, each after the one before, none changed",
+                counted(entries, "entry", "entries")
             ))?;
             Ok(Exit::Done)
         }

@@ -14,6 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::search::{legs, transfer};
 use super::{Exit, output};
 use crate::app::{Service, index_path};
+use crate::catalog::status::counted;
 use crate::catalog::{self, verify::verify};
 use crate::clock::Clock;
 use crate::config::{self, Settings};
@@ -27,7 +28,7 @@ use crate::model::time::clock_text;
 use crate::objects::ObjectStore;
 use crate::random;
 use crate::store::Reader;
-use crate::store::search::RecordingRow;
+use crate::store::search::{RecordingRow, attempts};
 
 const FIRST_LINE: &str = "# Written by `callvault demo`.";
 const LOOK: Duration = Duration::from_millis(100);
@@ -55,7 +56,7 @@ pub async fn run(arguments: Arguments, program: &OsString) -> anyhow::Result<Exi
     let file = write_settings(&directory, pbx.local_addr(), &secret, arguments.port)?;
     let settings = config::load(&file)?;
     tokio::spawn(pbx.serve(
-        simulated::routes(scenarios::recording),
+        simulated::routes(scenarios::pbx()),
         Limits::default(),
         std::future::pending(),
     ));
@@ -69,16 +70,13 @@ pub async fn run(arguments: Arguments, program: &OsString) -> anyhow::Result<Exi
     posted?;
     let rows = rows?;
     let verified = show(&settings, &reader, &rows).await?;
+    show_faults(&reader, &rows)?;
     output::line("")?;
     for command in commands(program, &file, &directory) {
         output::line(&command)?;
     }
     if !arguments.once {
-        let token = token(&settings).await?;
-        eprintln!(
-            "\nthe service goes on, Ctrl-C ends it; its page is at http://{}/, to sign in: {token}",
-            service.admin
-        );
+        invite(&settings, service.admin).await?;
         let mut terminate = signal(SignalKind::terminate())?;
         tokio::select! {
             _ = terminate.recv() => {}
@@ -108,18 +106,27 @@ fn directory(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
     absolute.with_context(|| format!("find the directory {}", directory.display()))
 }
 
-/// For the demo's page: valid for a day, of one who hears and downloads.
-async fn token(settings: &Settings) -> anyhow::Result<String> {
+/// To the demo's page, as one who hears and downloads, for a day.
+async fn invite(settings: &Settings, admin: SocketAddr) -> anyhow::Result<()> {
     let now = Clock::system().now();
+    let name = format!("demo-{}", now.0);
     let who = super::token::Who {
-        name: format!("demo-{}", now.0),
+        name: name.clone(),
         person: "Whoever runs the demo".to_owned(),
         role: Role::Compliance,
         scope: Scope::default(),
         expires: Some(now.plus(Duration::from_secs(24 * 3600))),
     };
     let made = super::token::make(settings, who).await?;
-    made.context("a name that holds this moment is not taken")
+    let token = made.context("a name that holds this moment is not taken")?;
+    let code = super::token::link(settings, name).await?;
+    eprintln!(
+        "\nthe service goes on, Ctrl-C ends it. Its page; this link signs in once, within {} minutes:\n\
+         http://{admin}/sign-in?once={code}\n\
+         after that, and for the API, the token: {token}",
+        super::token::LINK_HOLDS.as_secs() / 60,
+    );
+    Ok(())
 }
 
 /// Writes the settings, over those of an earlier demo only.
@@ -156,6 +163,7 @@ path = "archive"
 
 [archive]
 wait_for_late_events = "1s"
+retry = ["500ms", "1s", "2s"]
 spool_reserve = "16MiB"
 "#
     );
@@ -172,7 +180,8 @@ async fn post_all(hook: SocketAddr, path: &str) -> anyhow::Result<()> {
     for scenario in scenarios::all()? {
         scenario.post(hook, path).await?;
         let (table, title, events) = (scenario.table, &scenario.title, scenario.events());
-        eprintln!("posted scenario {table:>2}: {title} ({events} events)");
+        let events = counted(events as u64, "event", "events");
+        eprintln!("posted scenario {table:>2}: {title} ({events})");
     }
     Ok(())
 }
@@ -250,6 +259,27 @@ async fn show(
     ];
     output::table(&head, &cells)?;
     Ok(sound)
+}
+
+/// What went wrong on the way, by the index, and how it ended.
+fn show_faults(reader: &Reader, rows: &[RecordingRow]) -> anyhow::Result<()> {
+    output::line("")?;
+    for fault in &scenarios::FAULTS {
+        let row = rows
+            .iter()
+            .find(|row| row.recording.recording.as_str() == fault.recording);
+        let Some(row) = row else { continue };
+        let history = attempts(reader, &row.recording)?;
+        let failed = history.iter().find_map(|attempt| attempt.code.as_deref());
+        let Some(code) = failed else { continue };
+        let (answered, done) = (fault.answered, fault.done);
+        output::line(&format!(
+            "{}: the PBX {answered} ({code}); {done}; archived at attempt {}",
+            row.recording,
+            history.len()
+        ))?;
+    }
+    Ok(())
 }
 
 /// What to try next, each line as it can be run.

@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::{Exit, output};
 use crate::app::{correlator, index_path};
+use crate::catalog::status::counted;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::model::digest::Digest;
@@ -69,8 +70,9 @@ pub async fn run(arguments: Arguments, settings: &Settings) -> anyhow::Result<Ex
             "empty_lines": tally.empty,
         }))?,
         false => output::line(&format!(
-            "{} events logged, {} were there already",
-            tally.logged, tally.there
+            "{} logged, {} there already",
+            counted(tally.logged, "event", "events"),
+            counted(tally.there, "was", "were")
         ))?,
     }
     Ok(Exit::Done)

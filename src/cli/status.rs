@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{Exit, output};
-use crate::catalog::status::{PbxStatus, Status, ago, status};
+use crate::catalog::status::{PbxStatus, Status, ago, counted, status};
 use crate::clock::Clock;
 use crate::config::Settings;
 
@@ -45,14 +45,14 @@ fn print(status: &Status) -> anyhow::Result<()> {
     if status.not_understood > 0 {
         let text = "their text is in the view events, as unknown or unparsed";
         output::line(&format!(
-            "{} events were not understood: {text}",
-            status.not_understood
+            "{} not understood: {text}",
+            counted(status.not_understood, "event was", "events were")
         ))?;
     }
     if status.unread_events > 0 {
         output::line(&format!(
-            "{} events are logged and not read yet",
-            status.unread_events
+            "{} logged and not read yet",
+            counted(status.unread_events, "event is", "events are")
         ))?;
     }
     if !status.refused.is_empty() {

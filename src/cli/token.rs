@@ -1,5 +1,7 @@
 //! `callvault token`: who may use the web page and the API.
 
+use std::time::Duration;
+
 use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
 
@@ -7,11 +9,16 @@ use super::{Exit, Trouble, output};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::model::access::{Role, Scope};
+use crate::model::digest::Digest;
 use crate::model::id::PbxName;
 use crate::model::secret::{Token, digest};
 use crate::model::time::UtcMs;
 use crate::random;
+use crate::store::links;
 use crate::store::tokens::{self, New, TokenRow};
+
+/// A link signs in within this time, or never.
+pub const LINK_HOLDS: Duration = Duration::from_secs(10 * 60);
 
 #[derive(Args)]
 pub struct Arguments {
@@ -40,7 +47,7 @@ enum Act {
         extensions: Vec<String>,
         /// Valid for so long, such as 90d; for ever otherwise
         #[arg(long, value_name = "D", value_parser = duration)]
-        expires: Option<std::time::Duration>,
+        expires: Option<Duration>,
     },
     /// Every token, with its last use
     List {
@@ -79,7 +86,7 @@ fn role(text: &str) -> Result<Role, String> {
     Role::from_word(text).ok_or_else(|| known.to_owned())
 }
 
-fn duration(text: &str) -> Result<std::time::Duration, String> {
+fn duration(text: &str) -> Result<Duration, String> {
     let parsed = humantime_serde::re::humantime::parse_duration(text);
     let parsed = parsed.ok().filter(|duration| !duration.is_zero());
     parsed.ok_or_else(|| "expected a duration, such as 90d".to_owned())
@@ -141,6 +148,22 @@ pub async fn make(settings: &Settings, who: Who) -> anyhow::Result<Option<String
         .write(move |tx| tokens::add(tx, &new, &actor, now))
         .await?;
     Ok(made.then(|| token.reveal().to_owned()))
+}
+
+/// Makes what a link carries that signs the token's person in, once.
+pub async fn link(settings: &Settings, token: String) -> anyhow::Result<String> {
+    let code = random::hex::<32>().context("make a link")?;
+    let (sha256, actor, now) = (
+        Digest::of(code.as_bytes()),
+        super::actor(),
+        Clock::system().now(),
+    );
+    let store = super::store(settings)?;
+    let expires = now.plus(LINK_HOLDS);
+    store
+        .write(move |tx| links::add(tx, sha256, &token, expires, (&actor, now)))
+        .await?;
+    Ok(code)
 }
 
 async fn add(settings: &Settings, who: Who) -> anyhow::Result<Exit> {

@@ -15,13 +15,12 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use warp::http::{HeaderMap, Method};
 use warp::reply::Response;
 use warp::{Filter, Reply};
 
-use super::request::{self, Request};
+use super::request::{self, Body, Request};
 use crate::catalog::listen::Shelf;
 use crate::catalog::{self, peaks};
 use crate::clock::Clock;
@@ -58,7 +57,6 @@ pub struct Asked {
     pub parts: Vec<String>,
     pub query: BTreeMap<String, String>,
     pub headers: HeaderMap,
-    pub body: Bytes,
 }
 
 type Answer = Result<Response, Problem>;
@@ -116,20 +114,17 @@ pub fn routes(
     api: Arc<Api>,
 ) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone + Send + Sync + 'static {
     warp::path("api")
-        .and(request::whole())
-        .then(move |request: Option<Request>| {
+        .and(request::any())
+        .then(move |request: Request, body: Body| {
             let api = api.clone();
             async move {
-                let answered = match request {
-                    Some(request) => answer(api, request).await,
-                    None => Err(Problem::TooLarge),
-                };
+                let answered = answer(api, request, body).await;
                 answered.unwrap_or_else(Reply::into_response)
             }
         })
 }
 
-async fn answer(api: Arc<Api>, request: Request) -> Answer {
+async fn answer(api: Arc<Api>, request: Request, body: Body) -> Answer {
     // Who asks comes first: a stranger learns not even which routes there are.
     let who = api
         .gate
@@ -142,24 +137,22 @@ async fn answer(api: Arc<Api>, request: Request) -> Answer {
         api.deny(&asked, route.right).await?;
         return Err(Problem::Forbidden(route.right));
     }
+    // No route wants one; taken in, so that the connection is good for another request.
+    body.read().await.ok_or(Problem::TooLarge)?;
     (route.handler)(api, asked).await
 }
 
 fn find(method: &Method, path: &str) -> Result<(&'static Route, Vec<String>), Problem> {
-    let mut known = false;
+    let mut known = Vec::new();
     for route in ROUTES {
         if let Some(parts) = parts(route.path, path) {
             if route.method == *method {
                 return Ok((route, parts));
             }
-            known = true;
+            known.push(&route.method);
         }
     }
-    Err(if known {
-        Problem::Method
-    } else {
-        Problem::NotFound
-    })
+    Err(Problem::no_such_method(&known))
 }
 
 /// What a path has where the template is open; none where it does not fit.
@@ -198,6 +191,15 @@ impl Api {
         Err(Problem::Scope)
     }
 
+    /// What is there and outside a scope is answered like what is not there; that somebody asked
+    /// for it is a denial like any other.
+    pub(super) async fn outside(&self, asked: &Asked) -> Problem {
+        match self.enter_denial(asked, "a scope with it").await {
+            Ok(()) => Problem::NotFound,
+            Err(problem) => problem,
+        }
+    }
+
     async fn enter_denial(&self, asked: &Asked, needed: &str) -> Result<(), Problem> {
         let entry = asked.entry(self.clock.now(), "denied", &asked.path);
         self.enter(entry.detail(format!("{} needs {needed}", asked.method)))
@@ -219,7 +221,6 @@ impl Asked {
             path: request.path,
             parts,
             headers: request.headers,
-            body: request.body,
         })
     }
 
@@ -237,8 +238,7 @@ impl Asked {
         }
     }
 
-    /// Tokens are bound to a person; which of theirs it was is said too.
     pub(super) fn actor(&self) -> String {
-        format!("{} ({})", self.who.person, self.who.name)
+        self.who.actor()
     }
 }

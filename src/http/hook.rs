@@ -28,7 +28,7 @@ use crate::store::log::Delivery;
 
 const BODY_MAX_BYTES: usize = 1024 * 1024;
 /// For a whole body to arrive.
-const BODY_TIME_MAX: Duration = Duration::from_secs(15);
+pub(super) const BODY_TIME_MAX: Duration = Duration::from_secs(15);
 const RETRY_AFTER_S: &str = "5";
 const PEERS_MAX: usize = 1000;
 

@@ -26,7 +26,7 @@ use warp::{Filter, Reply};
 use super::api::problem::Problem;
 use super::api::query::{self, CALLS, CUSTODY, NONE, Parameter, Query};
 use super::api::{self, Api, Asked};
-use super::request::{self, Request};
+use super::request::{self, Body, Request};
 use super::session::{self, Session};
 use crate::model::access::Right;
 
@@ -34,6 +34,8 @@ use crate::model::access::Right;
 pub struct Visit {
     pub asked: Asked,
     pub session: Session,
+    /// What was filled in; empty unless something is to be changed.
+    pub form: Query,
 }
 
 type Shown = Result<Response, Problem>;
@@ -85,13 +87,10 @@ const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-
 pub fn routes(
     api: Arc<Api>,
 ) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone + Send + Sync + 'static {
-    request::whole().then(move |request: Option<Request>| {
+    request::any().then(move |request: Request, body: Body| {
         let api = api.clone();
         async move {
-            let answered = match request {
-                Some(request) => answer(api, request).await,
-                None => Err(Problem::TooLarge),
-            };
+            let answered = answer(api, request, body).await;
             let mut response = answered.unwrap_or_else(|problem| frame::problem(None, &problem));
             guard(response.headers_mut());
             response
@@ -112,7 +111,7 @@ fn guard(headers: &mut HeaderMap) {
     headers.entry(header::CACHE_CONTROL).or_insert(no_store);
 }
 
-async fn answer(api: Arc<Api>, mut request: Request) -> Shown {
+async fn answer(api: Arc<Api>, mut request: Request, body: Body) -> Shown {
     if request.method == Method::HEAD {
         request.method = Method::GET;
     }
@@ -120,7 +119,7 @@ async fn answer(api: Arc<Api>, mut request: Request) -> Shown {
         return files::file(name, &request.headers);
     }
     if request.path == "/sign-in" {
-        return sign_in::sign_in(&api, &request).await;
+        return sign_in::sign_in(&api, &request, body).await;
     }
     let Some((who, session)) = api.gate.signed_in(&api, &request.headers).await? else {
         return Ok(sign_in::to_sign_in(&request));
@@ -134,9 +133,16 @@ async fn answer(api: Arc<Api>, mut request: Request) -> Shown {
     let found = find(&method, &path);
     let parts = found.as_ref().map(|(_, parts)| parts.clone());
     let asked = Asked::new(who, request, parts.unwrap_or_default())?;
-    let visit = Visit { asked, session };
+    let mut visit = Visit {
+        asked,
+        session,
+        form: Query::new(),
+    };
     let admitted = async {
         let (page, _) = found?;
+        if page.method != Method::GET {
+            visit.form = filled_in(body).await?;
+        }
         admit(&api, &visit, page).await?;
         Ok(page)
     };
@@ -146,12 +152,15 @@ async fn answer(api: Arc<Api>, mut request: Request) -> Shown {
     }
 }
 
+async fn filled_in(body: Body) -> Result<Query, Problem> {
+    query::parse(&body.read().await.ok_or(Problem::TooLarge)?)
+}
+
 /// Whether this visitor's page may be made at all.
 async fn admit(api: &Api, visit: &Visit, page: &Page) -> Result<(), Problem> {
     let asked = &visit.asked;
     if page.method != Method::GET {
-        let form = query::parse(&asked.body)?;
-        let given = form.get("csrf").map(String::as_str);
+        let given = visit.form.get("csrf").map(String::as_str);
         if session::is_foreign(&asked.headers) || !session::is_same(&visit.session.csrf, given) {
             return Err(Problem::Csrf);
         }
@@ -165,13 +174,21 @@ async fn admit(api: &Api, visit: &Visit, page: &Page) -> Result<(), Problem> {
 }
 
 fn find(method: &Method, path: &str) -> Result<(&'static Page, Vec<String>), Problem> {
-    let mut fitting = PAGES
+    let fitting = PAGES
         .iter()
-        .filter_map(|page| Some((page, api::parts(page.path, path)?)))
-        .peekable();
-    fitting.peek().ok_or(Problem::NotFound)?;
-    let found = fitting.find(|(page, _)| page.method == *method);
-    found.ok_or(Problem::Method)
+        .filter_map(|page| Some((page, api::parts(page.path, path)?)));
+    let (found, others): (Vec<_>, Vec<_>) = fitting.partition(|(page, _)| page.method == *method);
+    let methods: Vec<&Method> = others.iter().map(|(page, _)| &page.method).collect();
+    let mut found = found.into_iter();
+    found.next().ok_or_else(|| no_such_method(methods))
+}
+
+/// Whatever can be got has a head.
+fn no_such_method(mut known: Vec<&Method>) -> Problem {
+    if known.contains(&&Method::GET) {
+        known.push(&Method::HEAD);
+    }
+    Problem::no_such_method(&known)
 }
 
 /// Forms send empty fields too: a search's address is shown without them.

@@ -50,6 +50,11 @@ impl TokenRow {
         }
     }
 
+    /// Tokens are bound to a person; which of theirs it was is said too.
+    pub fn actor(&self) -> String {
+        format!("{} ({})", self.person, self.name)
+    }
+
     /// Whether it opens anything at this time.
     pub fn is_valid(&self, now: UtcMs) -> bool {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|expires| now < expires)
@@ -88,7 +93,7 @@ pub fn revoke(tx: &mut Tx, name: &str, actor: &str, now: UtcMs) -> Result<bool, 
     Ok(revoked)
 }
 
-fn enter(
+pub(super) fn enter(
     tx: &mut Tx,
     act: &'static str,
     name: &str,

@@ -2,6 +2,7 @@
 
 mod audio;
 mod custody;
+mod details;
 mod filters;
 mod matrix;
 mod pages;

@@ -21,6 +21,7 @@ mod pbx_tls;
 mod reading;
 mod readme;
 mod restart;
+mod sign_in;
 mod stop;
 mod store_faults;
 mod support;

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use rusqlite::Connection;
+
 use crate::support::calls::{RECORDINGS, post_corpus};
 use crate::support::pbx::Pbx;
 use crate::support::service::Setup;
@@ -138,6 +140,13 @@ fn check_output(output: &Output, directory: &Path) {
         let rows = verified.iter().filter(|line| line.contains(&id));
         assert_eq!(rows.count(), 1, "{recording}: {said}");
     }
+    for line in said.lines().take_while(|line| !line.starts_with(BINARY)) {
+        assert!(
+            README.contains(line.trim_end()),
+            "not in the README: {line}"
+        );
+    }
+    check_faults(&said, directory);
     let commands: Vec<&str> = said
         .lines()
         .filter(|line| line.starts_with(BINARY))
@@ -156,4 +165,24 @@ fn check_output(output: &Output, directory: &Path) {
     }
     let fetched = files_below(&directory.join("fetched"));
     assert_eq!(fetched.len(), 2, "{fetched:?}");
+}
+
+/// What goes wrong is told in the codes that the index has, and ends well.
+fn check_faults(said: &str, directory: &Path) {
+    let index = Connection::open(directory.join("data/index.sqlite")).unwrap();
+    let sql = "SELECT recording, code FROM attempts WHERE code IS NOT NULL ORDER BY recording";
+    let mut query = index.prepare(sql).unwrap();
+    let failed = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
+    let failed: Vec<(String, String)> = failed.unwrap().map(Result::unwrap).collect();
+    let expected = [
+        ("demo/230307135611_31-1-1", "not_there"),
+        ("demo/230307140234_35-1-1", "not_audio"),
+        ("demo/230307150805_46-1-1", "body_short"),
+    ];
+    assert_eq!(failed, expected.map(|(id, code)| (id.into(), code.into())));
+    for (id, code) in expected {
+        let told = said.lines().find(|line| line.starts_with(id)).expect(id);
+        let is_told = told.contains(&format!("({code})"));
+        assert!(is_told && told.ends_with("archived at attempt 2"), "{told}");
+    }
 }

@@ -17,6 +17,7 @@ pub mod service;
 pub mod soak;
 pub mod tls;
 pub mod vault;
+pub mod visitor;
 pub mod wait;
 pub mod web;
 pub mod weed;

@@ -7,112 +7,16 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::support::calls::{post_corpus, post_table};
-use crate::support::hook::{self, Reply, Request};
+use crate::support::hook::{self, Request};
 use crate::support::pbx::Pbx;
 use crate::support::service::{Service, Setup};
+use crate::support::visitor::{Visitor, field, text, token};
 
 /// Nothing is fetched here.
 const NO_PBX: &str = "http://127.0.0.1:9";
 const ATTENDED: &str = "/call/hq/230307142318_40";
 const FORM: &str = "application/x-www-form-urlencoded";
 const SESSION: &str = "callvault_session";
-
-/// A browser as far as pages need one: it keeps cookies.
-struct Visitor<'s> {
-    service: &'s Service,
-    cookies: Vec<(String, String)>,
-}
-
-fn text(reply: &Reply) -> String {
-    String::from_utf8(reply.body.clone()).expect("a page is UTF-8")
-}
-
-/// The value of a form's hidden field.
-fn field(page: &str, name: &str) -> String {
-    let mark = format!("name=\"{name}\" value=\"");
-    let at = page.find(&mark).unwrap_or_else(|| panic!("{name}: {page}"));
-    let rest = &page[at + mark.len()..];
-    rest[..rest.find('"').unwrap()].to_owned()
-}
-
-fn token(service: &Service, name: &str, role: &str, more: &[&str]) -> String {
-    let add = ["token", "add", name, "--person", name, "--role", role];
-    let made = service.cli(&[&add, more].concat());
-    assert_eq!(made.status, 0, "{}", made.stderr);
-    made.stdout.trim().to_owned()
-}
-
-impl<'s> Visitor<'s> {
-    fn new(service: &'s Service) -> Visitor<'s> {
-        Visitor {
-            service,
-            cookies: Vec::new(),
-        }
-    }
-
-    fn signed_in(service: &'s Service, role: &str, more: &[&str]) -> Visitor<'s> {
-        let name = format!("{role}{}", more.len());
-        let token = token(service, &name, role, more);
-        let mut visitor = Visitor::new(service);
-        let reply = visitor.sign_in(&token);
-        assert_eq!((reply.status, reply.header("location")), (303, Some("/")));
-        visitor
-    }
-
-    fn send(&mut self, mut request: Request) -> Reply {
-        let pairs = self
-            .cookies
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"));
-        let cookies: Vec<String> = pairs.collect();
-        request
-            .headers
-            .push(("Cookie".to_owned(), cookies.join("; ")));
-        let reply = hook::send(self.service.admin(), &request).expect("an answer");
-        for (_, line) in reply
-            .headers
-            .iter()
-            .filter(|(name, _)| name == "set-cookie")
-        {
-            let (name, rest) = line.split_once('=').unwrap();
-            let value = rest.split(';').next().unwrap();
-            self.cookies.retain(|(known, _)| known != name);
-            if !value.is_empty() {
-                self.cookies.push((name.to_owned(), value.to_owned()));
-            }
-        }
-        reply
-    }
-
-    fn get(&mut self, path: &str) -> Reply {
-        self.send(Request::get(path))
-    }
-
-    /// A page that must be there.
-    fn page(&mut self, path: &str) -> String {
-        let reply = self.get(path);
-        assert_eq!(reply.status, 200, "{path}: {}", text(&reply));
-        text(&reply)
-    }
-
-    fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Reply {
-        let body = serde_urlencoded::to_string(fields).unwrap();
-        self.send(Request::post(path, FORM, body))
-    }
-
-    fn sign_in(&mut self, token: &str) -> Reply {
-        let page = text(&self.get("/sign-in"));
-        let form = field(&page, "form");
-        self.post(
-            "/sign-in",
-            &[("form", &form), ("token", token), ("to", "/")],
-        )
-    }
-
-    fn csrf(&mut self) -> String {
-        field(&self.page("/"), "csrf")
-    }
-}
 
 fn custody(service: &Service, act: &str) -> Vec<Value> {
     service.rows(&format!(
@@ -145,10 +49,7 @@ fn a_token_signs_in_until_it_is_revoked() {
     assert!(visitor.page("/").contains("kim"));
 
     let csrf = visitor.csrf();
-    let mut copy = Visitor {
-        service: &service,
-        cookies: visitor.cookies.clone(),
-    };
+    let mut copy = visitor.clone();
     assert_eq!(visitor.post("/sign-out", &[("csrf", &csrf)]).status, 303);
     assert!(visitor.cookies.iter().all(|(name, _)| name != SESSION));
     assert_eq!(copy.get("/").status, 303, "the session itself is over");
@@ -251,6 +152,28 @@ fn every_page_is_guarded_and_holds_no_script_or_style() {
             let ours = script.starts_with(" type=\"module\" src=\"/static/player.js\"></script>");
             assert!(ours, "{path}: {script}");
         }
+    }
+}
+
+#[test]
+fn a_page_says_what_methods_it_has() {
+    let service = Setup::hq(NO_PBX).start();
+    let mut admin = Visitor::signed_in(&service, "admin", &[]);
+    for (path, known) in [
+        ("/", "GET, HEAD"),
+        (ATTENDED, "GET, HEAD"),
+        ("/sign-out", "POST"),
+        ("/sign-in", "GET, POST, HEAD"),
+        ("/retry/hq/230307142318_40-1-1", "POST"),
+    ] {
+        let mut request = Request::get(path);
+        request.method = "DELETE".to_owned();
+        let reply = admin.send(request);
+        assert_eq!(
+            (reply.status, reply.header("allow")),
+            (405, Some(known)),
+            "{path}"
+        );
     }
 }
 

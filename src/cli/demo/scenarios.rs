@@ -1,13 +1,16 @@
 //! The demo's PBX: the vendor's documented scenarios, posted over HTTP as a PBX would, and the
 //! recordings that they announce.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, ensure};
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use crate::http::simulated::Answer;
 
 const EVENTS: &str = include_str!("../../../tests/corpus/vendor_events.jsonl");
 
@@ -31,11 +34,53 @@ const RECORDINGS: &[(&str, &[u8])] = audio![
     "230307154408_63-1-1",
 ];
 
-pub fn recording(name: &str) -> Option<&'static [u8]> {
-    RECORDINGS
-        .iter()
-        .find(|(known, _)| *known == name)
-        .map(|(_, audio)| *audio)
+/// What goes wrong when a recording is asked for the first time, and not again.
+pub struct Fault {
+    pub recording: &'static str,
+    pub answered: &'static str,
+    /// What callvault does then.
+    pub done: &'static str,
+    answer: fn(&'static [u8]) -> Answer,
+}
+
+const PAGE: &str = "<html><body>Please come back later.</body></html>";
+
+pub const FAULTS: [Fault; 3] = [
+    Fault {
+        recording: "230307135611_31-1-1",
+        answered: "answered 404, as it does while it still converts a call",
+        done: "callvault asked again",
+        answer: |_| Answer::NotThere,
+    },
+    Fault {
+        recording: "230307140234_35-1-1",
+        answered: "answered 200 with a web page in place of the audio",
+        done: "callvault archived none of it and asked again",
+        answer: |_| Answer::Page(PAGE),
+    },
+    Fault {
+        recording: "230307150805_46-1-1",
+        answered: "hung up in the middle of the file",
+        done: "callvault did not take the half for the whole and asked again",
+        answer: Answer::Half,
+    },
+];
+
+/// What the demo's PBX answers, each fault first.
+pub fn pbx() -> impl Fn(&str) -> Answer + Clone + Send + Sync + 'static {
+    let asked = Arc::new(Mutex::new(BTreeSet::new()));
+    move |name| {
+        let known = RECORDINGS.iter().find(|(known, _)| *known == name);
+        let Some((name, audio)) = known else {
+            return Answer::NotThere;
+        };
+        let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_first = asked.insert(*name);
+        match FAULTS.iter().find(|fault| fault.recording == *name) {
+            Some(fault) if is_first => (fault.answer)(audio),
+            _ => Answer::Recording(audio),
+        }
+    }
 }
 
 pub fn recordings() -> usize {

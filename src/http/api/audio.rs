@@ -11,7 +11,7 @@ use warp::http::{HeaderMap, HeaderValue, StatusCode, header};
 use warp::reply::Response;
 
 use super::problem::{NOT_SOUND, Problem};
-use super::singles::recording_id;
+use super::singles::visible_row;
 use super::{Answer, Api, Asked};
 use crate::catalog::listen::Listening;
 use crate::catalog::verify::{Stored, stored};
@@ -19,7 +19,7 @@ use crate::model::access::Right;
 use crate::model::chain::chain;
 use crate::model::time::UtcMs;
 use crate::store::custody::{self, Entry};
-use crate::store::search::{self, RecordingRow};
+use crate::store::search::RecordingRow;
 use crate::store::{Error, Tx, reasons};
 
 const REASON: &str = "x-callvault-reason";
@@ -77,15 +77,7 @@ pub async fn peaks(api: Arc<Api>, asked: Asked) -> Answer {
 
 /// The recording, if the one who asks may see it and there is something to hear.
 async fn visible(api: &Api, asked: &Asked) -> Result<(RecordingRow, Stored), Problem> {
-    let id = recording_id(asked)?;
-    let scope = asked.who.scope();
-    let row = api
-        .store
-        .read(move |db| search::one_recording(db, &id))
-        .await?;
-    let seen =
-        row.filter(|row| scope.has_pbx(&row.pbx) && scope.has_extension(row.extension.as_deref()));
-    let row = seen.ok_or(Problem::NotFound)?;
+    let row = visible_row(api, asked).await?;
     let object = stored(&row)?;
     Ok((row, object))
 }

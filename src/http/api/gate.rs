@@ -77,19 +77,38 @@ impl Gate {
         presented: &str,
         address: IpAddr,
     ) -> Result<TokenRow, Problem> {
+        let presented = self.presented(api, presented, address).await?;
+        presented.map_err(|_| Problem::Unauthorized)
+    }
+
+    /// The same, with a token that is known and opens nothing any more.
+    pub async fn presented(
+        &self,
+        api: &Api,
+        presented: &str,
+        address: IpAddr,
+    ) -> Result<Result<TokenRow, Option<TokenRow>>, Problem> {
         let now = api.clock.now();
-        if self.is_shut(address, now) {
-            return Err(Problem::TooManyWrongTokens);
-        }
+        self.admit(address, now)?;
         let found = match secret::digest(presented.trim()) {
             Some(digest) => api.store.read(move |db| tokens::find(db, digest)).await?,
             None => None,
         };
-        let Some(token) = found.filter(|token| token.is_valid(now)) else {
-            self.wrong(address, now);
-            return Err(Problem::Unauthorized);
-        };
-        used(api, token, now).await
+        match found {
+            Some(token) if token.is_valid(now) => Ok(Ok(used(api, token, now).await?)),
+            ended => {
+                self.wrong(address, now);
+                Ok(Err(ended))
+            }
+        }
+    }
+
+    /// Whoever has guessed too often is not even heard.
+    pub fn admit(&self, address: IpAddr, now: UtcMs) -> Result<(), Problem> {
+        match self.is_shut(address, now) {
+            true => Err(Problem::TooManyWrongTokens),
+            false => Ok(()),
+        }
     }
 
     /// The session of a request and the token behind it, as long as that opens anything.
@@ -120,7 +139,7 @@ impl Gate {
             .is_some_and(|(count, since)| *count >= WRONG_MAX && now.0 - since.0 < WINDOW_MS)
     }
 
-    fn wrong(&self, address: IpAddr, now: UtcMs) {
+    pub fn wrong(&self, address: IpAddr, now: UtcMs) {
         let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
         if wrong.len() >= ADDRESSES_MAX {
             wrong.retain(|_, (_, since)| now.0 - since.0 < WINDOW_MS);

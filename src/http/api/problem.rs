@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use warp::Reply;
-use warp::http::{HeaderValue, Response, StatusCode, header};
+use warp::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 
 use crate::model::access::Right;
 use crate::model::chain::chain;
@@ -26,7 +26,10 @@ pub enum Problem {
     Scope,
     /// Also what lies outside the scope of the one who asks.
     NotFound,
-    Method,
+    Method {
+        /// Those that the path has.
+        allowed: String,
+    },
     Query(String),
     TooLarge,
     ReasonRequired,
@@ -42,6 +45,29 @@ pub enum Problem {
 }
 
 impl Problem {
+    /// For a path that has these methods only, be it none.
+    pub fn no_such_method(known: &[&Method]) -> Problem {
+        if known.is_empty() {
+            return Problem::NotFound;
+        }
+        let known: Vec<&str> = known.iter().map(|method| method.as_str()).collect();
+        let allowed = known.join(", ");
+        Problem::Method { allowed }
+    }
+
+    /// What its answer says beside its text.
+    pub fn add_headers(&self, headers: &mut HeaderMap) {
+        let (name, value) = match self {
+            Problem::Method { allowed } => (header::ALLOW, allowed.clone()),
+            Problem::TooManyWrongTokens => (header::RETRY_AFTER, "60".to_owned()),
+            Problem::Range { bytes } => (header::CONTENT_RANGE, format!("bytes */{bytes}")),
+            _ => return,
+        };
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(name, value);
+        }
+    }
+
     pub fn parts(&self) -> (StatusCode, &'static str, String) {
         match self {
             Problem::Unauthorized => (
@@ -68,7 +94,7 @@ impl Problem {
             Problem::NotFound => {
                 (StatusCode::NOT_FOUND, "not_found", "there is nothing here".to_owned())
             }
-            Problem::Method => (
+            Problem::Method { .. } => (
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method_not_allowed",
                 "this path has no such method".to_owned(),
@@ -128,20 +154,10 @@ impl Reply for Problem {
         let headers = response.headers_mut();
         let problem = HeaderValue::from_static("application/problem+json");
         headers.insert(header::CONTENT_TYPE, problem);
-        match self {
-            Problem::Unauthorized => {
-                let bearer = HeaderValue::from_static("Bearer realm=\"callvault\"");
-                headers.insert(header::WWW_AUTHENTICATE, bearer);
-            }
-            Problem::TooManyWrongTokens => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
-            }
-            Problem::Range { bytes } => {
-                if let Ok(range) = HeaderValue::from_str(&format!("bytes */{bytes}")) {
-                    headers.insert(header::CONTENT_RANGE, range);
-                }
-            }
-            _ => {}
+        self.add_headers(headers);
+        if let Problem::Unauthorized = self {
+            let bearer = HeaderValue::from_static("Bearer realm=\"callvault\"");
+            headers.insert(header::WWW_AUTHENTICATE, bearer);
         }
         response
     }

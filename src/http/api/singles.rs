@@ -10,6 +10,7 @@ use crate::catalog::{self, CallDetail, RecordingDetail};
 use crate::model::access::Right;
 use crate::model::id::{CallId, RecordingId};
 use crate::store::jobs::{self, Retried};
+use crate::store::search::{self, RecordingRow};
 
 pub async fn recording(api: Arc<Api>, asked: Asked) -> Answer {
     let detail = visible_recording(&api, &asked).await?;
@@ -18,21 +19,31 @@ pub async fn recording(api: Arc<Api>, asked: Asked) -> Answer {
 
 /// The recording, if the one who asks may see it, and its custody if they audit.
 pub async fn visible_recording(api: &Api, asked: &Asked) -> Result<RecordingDetail, Problem> {
-    let id = recording_id(asked)?;
-    let scope = asked.who.scope();
+    let id = visible_row(api, asked).await?.recording;
     let found = api
         .store
         .read(move |db| catalog::recording(db, &id))
         .await?;
-    let seen = found.filter(|detail| {
-        let row = &detail.row;
-        scope.has_pbx(&row.pbx) && scope.has_extension(row.extension.as_deref())
-    });
-    let mut detail = seen.ok_or(Problem::NotFound)?;
+    let mut detail = found.ok_or(Problem::NotFound)?;
     if !asked.who.role.may(Right::Audit) {
         detail.custody.clear();
     }
     Ok(detail)
+}
+
+/// What lists show of the recording, if the one who asks may see it.
+pub async fn visible_row(api: &Api, asked: &Asked) -> Result<RecordingRow, Problem> {
+    let id = recording_id(asked)?;
+    let scope = asked.who.scope();
+    let found = api
+        .store
+        .read(move |db| search::one_recording(db, &id))
+        .await?;
+    let row = found.ok_or(Problem::NotFound)?;
+    match scope.has_pbx(&row.pbx) && scope.has_extension(row.extension.as_deref()) {
+        true => Ok(row),
+        false => Err(api.outside(asked).await),
+    }
 }
 
 pub async fn call(api: Arc<Api>, asked: Asked) -> Answer {
@@ -50,17 +61,12 @@ pub async fn visible_call(api: &Api, asked: &Asked) -> Result<CallDetail, Proble
     let scope = asked.who.scope();
     let found = api.store.read(move |db| catalog::call(db, &id)).await?;
     let mut detail = found.ok_or(Problem::NotFound)?;
-    if !scope.has_pbx(&detail.call.id.pbx) {
-        return Err(Problem::NotFound);
-    }
     detail.call = detail.call.narrowed(&scope);
-    if !scope.extensions.is_empty()
-        && detail.call.legs.is_empty()
-        && detail.call.ring_path.is_empty()
-    {
-        return Err(Problem::NotFound);
+    let is_left = !detail.call.legs.is_empty() || !detail.call.ring_path.is_empty();
+    match scope.has_pbx(&detail.call.id.pbx) && (is_left || scope.extensions.is_empty()) {
+        true => Ok(detail),
+        false => Err(api.outside(asked).await),
     }
-    Ok(detail)
 }
 
 pub async fn retry(api: Arc<Api>, asked: Asked) -> Answer {
@@ -71,16 +77,7 @@ pub async fn retry(api: Arc<Api>, asked: Asked) -> Answer {
 
 /// Makes a recording due at once; what came of it, in a word.
 pub async fn retried(api: &Api, asked: &Asked) -> Result<(RecordingId, &'static str), Problem> {
-    let id = recording_id(asked)?;
-    let scope = asked.who.scope();
-    let shown = id.clone();
-    let row = api
-        .store
-        .read(move |db| crate::store::search::one_recording(db, &shown))
-        .await?;
-    let seen =
-        row.filter(|row| scope.has_pbx(&row.pbx) && scope.has_extension(row.extension.as_deref()));
-    seen.ok_or(Problem::NotFound)?;
+    let id = visible_row(api, asked).await?.recording;
     let (shown, actor, now) = (id.clone(), asked.actor(), api.clock.now());
     let address = asked.address.to_string();
     let said = match api
@@ -110,7 +107,7 @@ pub async fn description(_: Arc<Api>, _: Asked) -> Answer {
     Ok(warp::reply::json(&super::openapi::description()).into_response())
 }
 
-pub fn recording_id(asked: &Asked) -> Result<RecordingId, Problem> {
+fn recording_id(asked: &Asked) -> Result<RecordingId, Problem> {
     let [pbx, recording] = two(asked)?;
     Ok(RecordingId {
         pbx: pbx.parse().map_err(|_| Problem::NotFound)?,

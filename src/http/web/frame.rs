@@ -66,6 +66,7 @@ pub fn problem(visit: Option<&Visit>, problem: &Problem) -> Response {
         None => open_page(status, title, &body),
     };
     *response.status_mut() = status;
+    problem.add_headers(response.headers_mut());
     response
 }
 

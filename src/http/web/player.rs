@@ -8,7 +8,6 @@ use super::{Shown, Visit, see_other};
 use crate::catalog::RecordingDetail;
 use crate::http::api::Api;
 use crate::http::api::problem::Problem;
-use crate::http::api::query;
 use crate::model::access::Right;
 use crate::store::reasons::{self, Reason};
 
@@ -82,9 +81,8 @@ pub fn reason_form(visit: &Visit, path: &str, listening: &Listening, zone: &Time
 /// A reason given in the form above, for a call or for a recording without one; then its page.
 pub async fn reason(api: &Api, visit: &Visit, subject: String, path: &str) -> Shown {
     let asked = &visit.asked;
-    let form = query::parse(&asked.body)?;
     let field = |name: &str| -> Result<Option<String>, Problem> {
-        let text = form.get(name).map(|text| text.trim().to_owned());
+        let text = visit.form.get(name).map(|text| text.trim().to_owned());
         let text = text.filter(|text| !text.is_empty());
         match &text {
             Some(long) if long.chars().count() > reasons::MAX_CHARS => Err(Problem::Query(

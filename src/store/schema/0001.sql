@@ -230,6 +230,13 @@ CREATE TABLE token (
     last_used_ms INTEGER
 ) STRICT;
 
+-- Links that sign in once: a link's SHA-256, never the link. A row goes when it is used.
+CREATE TABLE sign_in_link (
+    sha256     BLOB    PRIMARY KEY CHECK (length(sha256) = 32),
+    token      TEXT    NOT NULL REFERENCES token (name),
+    expires_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- Why somebody hears the recordings of a call, until when that holds.
 CREATE TABLE reason_window (
     actor       TEXT    NOT NULL,

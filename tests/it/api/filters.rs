@@ -1,13 +1,17 @@
 //! What may be asked, each filter as the verb `search` understands it, and what may not.
 
+use callvault::model::time::clock_text;
+use serde_json::{Value, json};
+
 use crate::support::pbx::Pbx;
 use crate::support::people::{self, archive};
-use crate::support::web::get;
+use crate::support::visitor::{Visitor, read};
+use crate::support::web::{Ask, get};
 
 /// Query, the verb's options for the same, and how many recordings and calls that finds.
 type Case = (&'static str, &'static [&'static str], usize, usize);
 
-const FILTERS: [Case; 22] = [
+const FILTERS: [Case; 27] = [
     ("", &[], 10, 18),
     ("number=05552221133", &["--number", "05552221133"], 9, 14),
     ("number=2221133", &["--number", "2221133"], 9, 14),
@@ -54,6 +58,46 @@ const FILTERS: [Case; 22] = [
         1,
         1,
     ),
+    ("outcome=missed", &["--outcome", "missed"], 0, 7),
+    (
+        "outcome=missed&direction=in&number=05552221133",
+        &[
+            "--outcome",
+            "missed",
+            "--direction",
+            "in",
+            "--number",
+            "05552221133",
+        ],
+        0,
+        3,
+    ),
+    (
+        "outcome=missed&state=archived",
+        &["--outcome", "missed", "--state", "archived"],
+        0,
+        0,
+    ),
+    ("number=1133", &["--number", "1133"], 0, 0),
+    (
+        "number=2221133&extension=117&direction=in&from=2023-03-07T14:00&to=2023-03-08&state=archived",
+        &[
+            "--number",
+            "2221133",
+            "--extension",
+            "117",
+            "--direction",
+            "in",
+            "--from",
+            "2023-03-07T14:00",
+            "--to",
+            "2023-03-08",
+            "--state",
+            "archived",
+        ],
+        4,
+        4,
+    ),
     ("limit=3", &["--limit", "3"], 3, 3),
 ];
 
@@ -62,6 +106,8 @@ fn every_filter_is_the_verbs() {
     let pbx = Pbx::start();
     let service = archive(&pbx);
     let token = people::add(&service, "kim", "compliance", &[]);
+    let mut page = Visitor::signed_in(&service, "compliance", &[]);
+    let all = service.json(&["search"]);
     for (query, options, recordings, calls) in FILTERS {
         for (list, option, count) in [
             ("recordings", None, recordings),
@@ -82,9 +128,15 @@ fn every_filter_is_the_verbs() {
                 .stdout
                 .lines()
                 .map(|line| serde_json::from_str(line).unwrap());
-            let rows: Vec<serde_json::Value> = lines.collect();
+            let rows: Vec<Value> = lines.collect();
             assert_eq!(rows.len(), count, "{list} {query}");
             assert_eq!(answer.items(), rows, "{list} {query}");
+            let shown = page.page(&format!("/?{query}"));
+            match option {
+                Some(_) => assert_eq!(table(&shown), expected(&rows, &all), "{query}"),
+                None if query.starts_with("limit") => {}
+                None => assert_eq!(exported(&mut page, &shown), rows, "{query}"),
+            }
         }
         if query.starts_with("limit") {
             continue;
@@ -97,6 +149,95 @@ fn every_filter_is_the_verbs() {
             assert!(answer.is_whole, "{twin} {query}");
         }
     }
+}
+
+/// What the page shows of each call: its address, then what stands under each heading.
+fn table(page: &str) -> Vec<Value> {
+    let rows = page.split("<a href=\"/call/").skip(1).map(|row| {
+        let (id, _) = row.split_once('"').unwrap();
+        let cell = |label: &str| {
+            let mark = format!("data-label=\"{label}\">");
+            let (_, cell) = row
+                .split_once(&mark)
+                .unwrap_or_else(|| panic!("{label}: {row}"));
+            read(cell.split_once("</td>").unwrap().0)
+        };
+        let cells = [
+            "Direction",
+            "External",
+            "Result",
+            "Talk",
+            "Recordings",
+            "State",
+        ]
+        .map(cell);
+        json!([id, cells])
+    });
+    rows.collect()
+}
+
+/// The same of calls as the verb tells them, with all recordings that there are.
+fn expected(calls: &[Value], all: &[Value]) -> Vec<Value> {
+    let dash = || "—".to_owned();
+    let text = |value: &Value| value.as_str().map_or_else(dash, str::to_owned);
+    let row = |call: &Value| {
+        let legs = call["legs"].as_array().unwrap();
+        let of_call = |row: &&Value| row["call"] == call["call"] && row["pbx"] == call["pbx"];
+        let recordings: Vec<&Value> = all.iter().filter(of_call).collect();
+        let archived = recordings.iter().filter(|row| row["state"] == "archived");
+        let seconds: Option<u64> = legs.iter().map(|leg| leg["duration_s"].as_u64()).sum();
+        let talk = seconds.filter(|_| !legs.is_empty()).map(clock_text);
+        let direction = match call["direction"].as_str() {
+            Some("incoming") => "in".to_owned(),
+            Some("outgoing") => "out".to_owned(),
+            other => text(&json!(other)),
+        };
+        let (count, state) = match (legs.len(), recordings.len()) {
+            (0, _) => (dash(), dash()),
+            (legs, 0) => (format!("0 of {legs}"), "not announced".to_owned()),
+            (_, recordings) => (
+                format!("{} of {recordings}", archived.count()),
+                "archived".to_owned(),
+            ),
+        };
+        let id = format!(
+            "{}/{}",
+            call["pbx"].as_str().unwrap(),
+            call["call"].as_str().unwrap()
+        );
+        let (external, outcome) = (text(&call["external"]), text(&call["outcome"]));
+        json!([
+            id,
+            [
+                direction,
+                external,
+                outcome,
+                talk.unwrap_or_else(dash),
+                count,
+                state
+            ]
+        ])
+    };
+    calls.iter().map(row).collect()
+}
+
+/// What the page gives when the recordings of its search are asked for, a line each.
+fn exported(visitor: &mut Visitor, page: &str) -> Vec<Value> {
+    let link = page
+        .split("href=\"")
+        .find(|rest| rest.starts_with("/api/v1/recordings.jsonl"));
+    let link = link
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap()
+        .replace("&amp;", "&");
+    let link = Ask::new("GET", link).header("Cookie", visitor.cookie());
+    let lines = link.send(visitor.admin);
+    let lines = lines.text().lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn files(directory: &Path) -> Vec<(String, Vec<u8>)> {
 fn a_token_is_nowhere_but_with_its_person() {
     let pbx = Pbx::start();
     let mut service = archive(&pbx);
-    service.set_env("RUST_LOG", Some("trace"));
+    service.set_env("CALLVAULT_LOG", Some("trace"));
     service.restart();
     let tokens: Vec<String> = ["viewer", "listener", "compliance", "approver", "admin"]
         .iter()

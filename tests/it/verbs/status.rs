@@ -159,7 +159,7 @@ fn red_when_something_failed_or_was_not_understood() {
     service.wait_until_read();
     assert_eq!(
         reasons(&service),
-        ["1 recordings of hq have failed: callvault jobs"]
+        ["1 recording of hq has failed: callvault jobs"]
     );
 }
 
