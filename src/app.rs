@@ -32,6 +32,7 @@ use crate::pipeline::{Source, World};
 use crate::spool::Spool;
 use crate::store::attempts::Failure;
 use crate::store::{Store, heartbeat, recordings, transitions};
+use crate::upkeep::compare::Comparer;
 use crate::upkeep::foretell::{Foreteller, Watched};
 use crate::worker::{self, Plan, Worker};
 use crate::{pbx, pipeline, upkeep};
@@ -107,7 +108,7 @@ impl Service {
         tasks.spawn(unless(until(stopped.clone()), reading));
         let worker = Worker::new(world.clone(), plan(settings));
         tasks.spawn(work(world.clone(), worker, enqueued, stopped.clone()));
-        let looking = look_out(foreteller(settings, &world), logged);
+        let looking = look_out(foreteller(settings, &world), comparer(&world), logged);
         tasks.spawn(unless(until(stopped.clone()), looking));
         tasks.spawn(care(
             store.clone(),
@@ -263,10 +264,17 @@ async fn care(store: Store, clock: Clock, refusals: Arc<Refusals>, stop: impl Fu
     }
 }
 
-/// Looks for recordings that were never announced. Runs until dropped.
-async fn look_out(foreteller: Foreteller, logged: Arc<Notify>) {
+/// Looks for recordings that were never announced, and again at those that were twice. Runs until
+/// dropped.
+async fn look_out(foreteller: Foreteller, comparer: Comparer, logged: Arc<Notify>) {
     loop {
         tokio::time::sleep(upkeep::PERIOD).await;
+        if let Err(error) = comparer.look().await {
+            tracing::warn!(
+                error = chain(&error),
+                "what was announced again was not compared"
+            );
+        }
         match foreteller.look().await {
             Ok(true) => logged.notify_one(),
             Ok(false) => {}
@@ -294,6 +302,16 @@ fn foreteller(settings: &Settings, world: &World) -> Foreteller {
         clock: world.clock.clone(),
         spool: world.spool.clone(),
         pbxs: watched.collect(),
+    }
+}
+
+fn comparer(world: &World) -> Comparer {
+    let client = |(name, source): (&PbxName, &Source)| (name.clone(), source.client.clone());
+    Comparer {
+        store: world.store.clone(),
+        clock: world.clock.clone(),
+        spool: world.spool.clone(),
+        pbxs: world.pbxs.iter().map(client).collect(),
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod attempts;
 pub mod calls;
+pub mod comparison;
 pub mod custody;
 pub mod events;
 pub mod foretold;

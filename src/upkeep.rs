@@ -2,6 +2,7 @@
 //!
 //! Never here: anything that an event or a recording waits for.
 
+pub mod compare;
 pub mod foretell;
 
 use std::time::Duration;

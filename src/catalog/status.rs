@@ -13,6 +13,7 @@ use crate::config::Settings;
 use crate::model::id::PbxName;
 use crate::model::time::UtcMs;
 use crate::spool::Spool;
+use crate::store::comparison;
 use crate::store::status::{self, Flow, Gap, Refused};
 use crate::store::{Db, Error};
 
@@ -21,7 +22,8 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 const SILENCE_MAX: Duration = DAY;
 /// A recording that the PBX will delete within this time is asked about.
 const EXPIRY_MIN: Duration = Duration::from_secs(2 * 24 * 3600);
-const GAPS_SHOWN: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How far back gaps and conflicts are told.
+const TOLD_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Codes that no waiting mends.
 const FOR_A_PERSON: [&str; 10] = [
     "pbx_login",
@@ -49,6 +51,8 @@ pub struct Status {
     pub not_understood: u64,
     pub unread_events: u64,
     pub gaps: Vec<Gap>,
+    /// Recordings whose PBX has had other content under an archived name, found this week.
+    pub conflicts: Vec<String>,
 }
 
 /// Ages in seconds; unknown is null.
@@ -123,6 +127,18 @@ pub fn status(db: &Db, settings: &Settings, now: UtcMs) -> Result<Status, Error>
     {
         reasons.push("the spool's disk is full up to its reserve".to_owned());
     }
+    let this_week = UtcMs(now.0.saturating_sub(TOLD_FOR.as_millis() as i64));
+    let conflicts = comparison::conflicts(db, this_week)?;
+    if !conflicts.is_empty() {
+        reasons.push(format!(
+            "{} other content by now: did a PBX's counter begin anew?",
+            counted(
+                conflicts.len() as u64,
+                "archived recording has",
+                "archived recordings have"
+            )
+        ));
+    }
     Ok(Status {
         at: now,
         act: !reasons.is_empty(),
@@ -132,7 +148,8 @@ pub fn status(db: &Db, settings: &Settings, now: UtcMs) -> Result<Status, Error>
         refused,
         not_understood: status::not_understood(db)?,
         unread_events: status::unread(db)?,
-        gaps: status::gaps(db, UtcMs(now.0 - GAPS_SHOWN.as_millis() as i64))?,
+        gaps: status::gaps(db, this_week)?,
+        conflicts,
     })
 }
 

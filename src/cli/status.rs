@@ -49,6 +49,11 @@ fn print(status: &Status) -> anyhow::Result<()> {
             counted(status.not_understood, "event was", "events were")
         ))?;
     }
+    for beside in &status.conflicts {
+        output::line(&format!(
+            "{beside}: its PBX has other content by now, kept under this name"
+        ))?;
+    }
     if status.unread_events > 0 {
         output::line(&format!(
             "{} logged and not read yet",

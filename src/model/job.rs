@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::event::words;
 
 /// `pending` (due, running or waiting) → `archived`, or → `failed` with its reason. A failed one
-/// becomes pending again only when a person says so.
+/// becomes pending again only when a person says so, or its PBX announces it anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {
     Pending,

@@ -88,6 +88,12 @@ impl Fresh {
         }
     }
 
+    /// As `keep`, under another recording's name.
+    pub fn keep_as(mut self, path: &Path) -> Result<Spooled, Error> {
+        self.path = path.to_owned();
+        self.keep()
+    }
+
     /// Makes the file exist, durably, in place of an earlier one of the same recording.
     pub fn keep(self) -> Result<Spooled, Error> {
         failpoint::before(Effect::SpoolRename);

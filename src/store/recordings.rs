@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use jiff::civil::Date;
 use rusqlite::{Row, params};
 
+use super::comparison;
 use super::custody::{self, Entry};
 use super::{Db, Error, Tx, all, execute, first, parsed, word};
 use crate::model::digest::Digest;
@@ -88,13 +89,16 @@ pub struct Proved {
     pub adopted: bool,
 }
 
-/// Makes a job of each announcement, once: announced again, nothing new is fetched.
+/// Makes a job of each announcement, once: announced again, it may be compared.
 pub fn enqueue(tx: &mut Tx, announced: &[Announced], due_after_ms: i64) -> Result<(), Error> {
     for one in announced {
         if insert(tx, one, due_after_ms)? {
             let entry = Entry::of_service(one.at, "announced", &one.id);
             custody::append(tx, &entry.detail(one.source_url.clone()))?;
-        } else if one.flags.contains(&"id_mismatch") {
+            continue;
+        }
+        comparison::announced_again(tx, one, due_after_ms)?;
+        if one.flags.contains(&"id_mismatch") {
             let sql = r#"UPDATE recording SET announced_flags = '["id_mismatch"]'
                 WHERE pbx = ?1 AND recording = ?2"#;
             let key = params![one.id.pbx.as_str(), one.id.recording.as_str()];

@@ -218,6 +218,8 @@ pub fn skip_time(tx: &mut Tx, by_ms: i64) -> Result<(), Error> {
     execute(tx, "move the windows of what is pending", sql, [by_ms])?;
     let sql = "UPDATE foretold SET due_ms = due_ms + ?1 WHERE due_ms IS NOT NULL AND ?1 < 0";
     execute(tx, "move what is looked for", sql, [by_ms])?;
+    let sql = "UPDATE comparison SET due_ms = due_ms + ?1 WHERE due_ms IS NOT NULL AND ?1 < 0";
+    execute(tx, "move what is compared", sql, [by_ms])?;
     Ok(())
 }
 

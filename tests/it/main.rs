@@ -1,3 +1,4 @@
+mod announced_again;
 mod announcements;
 mod answers;
 mod api;

@@ -276,6 +276,17 @@ CREATE TABLE foretold (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX foretold_due ON foretold (due_ms) WHERE due_ms IS NOT NULL;
 
+-- Recordings that were announced again: fetched once more and compared with what is archived.
+CREATE TABLE comparison (
+    recording_id INTEGER PRIMARY KEY REFERENCES recording (id),
+    due_ms       INTEGER,             -- NULL: not again until it is announced again
+    compared_ms  INTEGER,
+    tries        INTEGER NOT NULL
+) STRICT;
+CREATE INDEX recording_in_conflict ON recording (announced_ms)
+    WHERE announced_flags LIKE '%conflict%';
+CREATE INDEX comparison_due ON comparison (due_ms) WHERE due_ms IS NOT NULL;
+
 -- The service was alive then; and when it was not.
 CREATE TABLE heartbeat (
     only    INTEGER PRIMARY KEY CHECK (only = 1),

@@ -1,0 +1,149 @@
+//! Recordings that were announced again: whether the PBX still has the file that is archived.
+//!
+//! A PBX whose counter began anew gives old names to new calls, and nothing else would tell. Never
+//! here: fetching, or what counts as audio.
+
+use rusqlite::params;
+
+use super::custody::{self, Entry};
+use super::recordings::{Announced, Original};
+use super::{Db, Error, Tx, all, execute, parsed};
+use crate::model::digest::Digest;
+use crate::model::event::FetchPath;
+use crate::model::id::RecordingId;
+use crate::model::time::UtcMs;
+
+/// Before that it is the same announcement, sent twice.
+const REPEATED_AFTER_MS: i64 = 3_600_000;
+/// Between two comparisons of one recording.
+const DAILY_MS: i64 = 24 * 3_600_000;
+/// Until a PBX that gave no file is asked again, and how often at most.
+const PAUSE_MS: i64 = 3_600_000;
+const TRIES_MAX: u32 = 24;
+
+/// A recording to be fetched once more.
+#[derive(Debug, Clone)]
+pub struct Due {
+    row: i64,
+    pub id: RecordingId,
+    pub path: FetchPath,
+    pub original: Digest,
+    tries: u32,
+}
+
+/// It was announced before. One that is archived is to be compared; one that was given up gets
+/// another chance.
+pub fn announced_again(tx: &mut Tx, one: &Announced, due_after_ms: i64) -> Result<(), Error> {
+    let (pbx, recording) = (one.id.pbx.as_str(), one.id.recording.as_str());
+    let sql = "INSERT INTO comparison (recording_id, due_ms, tries) \
+        SELECT id, ?3, 0 FROM recording WHERE pbx = ?1 AND recording = ?2 \
+          AND state = 'archived' AND fetch_path IS NOT NULL AND announced_ms + ?4 < ?3 \
+        ON CONFLICT DO UPDATE SET tries = 0, \
+          due_ms = max(excluded.due_ms, coalesce(compared_ms + ?5, 0)) WHERE due_ms IS NULL";
+    let row = params![pbx, recording, one.at.0, REPEATED_AFTER_MS, DAILY_MS];
+    execute(tx, "plan a comparison", sql, row)?;
+    let sql = "UPDATE recording SET state = 'pending', due_ms = ?3 + ?6, window_ms = ?3, \
+        ripe = 0, take_kept = 0 WHERE pbx = ?1 AND recording = ?2 AND state = 'failed' \
+          AND lease_ms IS NULL AND fetch_path IS NOT NULL AND announced_ms + ?4 < ?3 \
+          AND (window_ms = announced_ms OR window_ms + ?5 < ?3)";
+    let row = params![
+        pbx,
+        recording,
+        one.at.0,
+        REPEATED_AFTER_MS,
+        DAILY_MS,
+        due_after_ms
+    ];
+    if execute(tx, "try what was given up", sql, row)? > 0 {
+        custody::append(tx, &Entry::of_service(one.at, "announced again", &one.id))?;
+    }
+    Ok(())
+}
+
+pub fn due(db: &Db, now: UtcMs, most: u32) -> Result<Vec<Due>, Error> {
+    let sql = "SELECT r.id, r.pbx || '/' || r.recording, r.fetch_path, r.original_sha256, c.tries \
+        FROM comparison c JOIN recording r ON r.id = c.recording_id \
+        WHERE c.due_ms <= ?1 ORDER BY c.due_ms LIMIT ?2";
+    all(
+        db,
+        "see what is to be compared",
+        sql,
+        params![now.0, most],
+        |row| {
+            Ok(Due {
+                row: row.get(0)?,
+                id: parsed(row.get(1)?)?,
+                path: FetchPath::checked(row.get(2)?),
+                original: Digest::from_bytes(row.get(3)?),
+                tries: row.get(4)?,
+            })
+        },
+    )
+}
+
+/// What was found beside an archived recording since then, newest first.
+pub fn conflicts(db: &Db, since: UtcMs) -> Result<Vec<String>, Error> {
+    let sql = "SELECT pbx || '/' || recording FROM recording \
+        WHERE announced_flags LIKE '%conflict%' AND announced_ms >= ?1 ORDER BY announced_ms DESC";
+    all(db, "list conflicts", sql, [since.0], |row| row.get(0))
+}
+
+/// The PBX has what is archived.
+pub fn same(tx: &mut Tx, due: &Due, now: UtcMs) -> Result<(), Error> {
+    let entry = Entry::of_service(now, "compared", &due.id);
+    custody::append(tx, &entry.detail("the PBX still has the same".to_owned()))?;
+    done(tx, due, now)
+}
+
+/// The PBX has another file under this name, which lies in the spool as `beside`: it becomes a
+/// recording of its own.
+pub fn other(
+    tx: &mut Tx,
+    due: &Due,
+    beside: &RecordingId,
+    original: Original,
+    media_ms: u64,
+    now: UtcMs,
+) -> Result<(), Error> {
+    let sql = r#"INSERT OR IGNORE INTO recording (pbx, recording, call, leg, part, dated,
+        announced_ms, announced_seq, source_url, fetch_path, announced_flags, state, due_ms,
+        window_ms, original_sha256, original_bytes, media_ms)
+        SELECT pbx, ?2, call, leg, part, dated, ?3, announced_seq, source_url, fetch_path,
+            '["conflict"]', 'pending', ?3, ?3, ?4, ?5, ?6 FROM recording WHERE id = ?1"#;
+    let row = params![
+        due.row,
+        beside.recording.as_str(),
+        now.0,
+        original.sha256.as_bytes(),
+        original.bytes as i64,
+        media_ms as i64,
+    ];
+    execute(tx, "keep another content beside", sql, row)?;
+    let entry = Entry::of_service(now, "compared", &due.id);
+    let detail = format!("the PBX has other content by now, kept as {beside}");
+    custody::append(tx, &entry.detail(detail))?;
+    let entry = Entry::of_service(now, "announced", beside);
+    let detail = format!("other content under the name of {}", due.id);
+    custody::append(tx, &entry.detail(detail))?;
+    done(tx, due, now)
+}
+
+/// There is no file to compare with, for the reason given: it is asked for again, or this was the
+/// last time.
+pub fn missed(tx: &mut Tx, due: &Due, why: &str, now: UtcMs) -> Result<(), Error> {
+    if due.tries + 1 >= TRIES_MAX {
+        let entry = Entry::of_service(now, "not compared", &due.id);
+        custody::append(tx, &entry.detail(why.to_owned()))?;
+        return done(tx, due, now);
+    }
+    let sql = "UPDATE comparison SET due_ms = ?2, tries = tries + 1 WHERE recording_id = ?1";
+    let next = now.0.saturating_add(PAUSE_MS);
+    execute(tx, "put off a comparison", sql, params![due.row, next])?;
+    Ok(())
+}
+
+fn done(tx: &mut Tx, due: &Due, now: UtcMs) -> Result<(), Error> {
+    let sql = "UPDATE comparison SET due_ms = NULL, compared_ms = ?2 WHERE recording_id = ?1";
+    execute(tx, "note a comparison", sql, params![due.row, now.0])?;
+    Ok(())
+}
