@@ -6,6 +6,7 @@ pub mod fetch;
 pub mod listen;
 pub mod peaks;
 mod report;
+pub mod series;
 pub mod status;
 pub mod story;
 pub mod table;

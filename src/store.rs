@@ -17,6 +17,7 @@ pub mod reasons;
 pub mod recordings;
 pub mod refusals;
 pub mod search;
+pub mod series;
 pub mod status;
 pub mod tokens;
 pub mod transitions;

@@ -21,6 +21,8 @@ use crate::model::digest::Digest;
 /// As many as a wide screen shows.
 const PEAKS: usize = 800;
 const CACHED_MAX: usize = 500;
+/// By so much may frames of one bitrate differ.
+const PADDING_BYTES: usize = 1;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -34,16 +36,26 @@ pub enum Error {
     Interrupted,
 }
 
-/// Loudness from 0 to 1, evenly along the recording.
-pub type Peaks = Arc<Vec<f32>>;
+#[derive(Debug)]
+pub struct Peaks {
+    /// Loudness from 0 to 1, evenly along the recording.
+    pub peaks: Vec<f32>,
+    /// Its frames differ in length, so that no place in it can be told from a time.
+    pub is_vbr: bool,
+}
 
 /// Waveforms by the digest of the object, the newest ones.
 #[derive(Debug, Default)]
-pub struct Cache(Mutex<HashMap<Digest, Peaks>>);
+pub struct Cache(Mutex<HashMap<Digest, Arc<Peaks>>>);
 
 impl Cache {
     /// The waveform of a recording that is `media_ms` long.
-    pub async fn peaks(&self, shelf: &Shelf, of: &Stored, media_ms: u64) -> Result<Peaks, Error> {
+    pub async fn peaks(
+        &self,
+        shelf: &Shelf,
+        of: &Stored,
+        media_ms: u64,
+    ) -> Result<Arc<Peaks>, Error> {
         let cached = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(peaks) = cached().get(&of.sha256) {
             return Ok(peaks.clone());
@@ -65,7 +77,7 @@ impl Cache {
     }
 }
 
-fn decode(file: std::fs::File, media_ms: u64) -> Result<Vec<f32>, Error> {
+fn decode(file: std::fs::File, media_ms: u64) -> Result<Peaks, Error> {
     let stream = MediaSourceStream::new(Box::new(file), Default::default());
     let mut hint = Hint::new();
     hint.with_extension("mp3");
@@ -84,11 +96,14 @@ fn decode(file: std::fs::File, media_ms: u64) -> Result<Vec<f32>, Error> {
     let samples = (media_ms * rate_hz / 1000).max(1);
     let mut peaks = vec![0f32; PEAKS];
     let mut at = 0u64;
+    let (mut least_bytes, mut most_bytes) = (usize::MAX, 0);
     // A damaged frame is passed over: a waveform with a hole is better than none.
     while let Ok(packet) = format.next_packet() {
         if packet.track_id() != track_id {
             continue;
         }
+        least_bytes = least_bytes.min(packet.data.len());
+        most_bytes = most_bytes.max(packet.data.len());
         let Ok(decoded) = decoder.decode(&packet) else {
             continue;
         };
@@ -108,7 +123,10 @@ fn decode(file: std::fs::File, media_ms: u64) -> Result<Vec<f32>, Error> {
     peaks
         .iter_mut()
         .for_each(|peak| *peak = (*peak * 100.0).round() / 100.0);
-    Ok(peaks)
+    Ok(Peaks {
+        peaks,
+        is_vbr: most_bytes > least_bytes.saturating_add(PADDING_BYTES),
+    })
 }
 
 #[cfg(test)]
@@ -118,11 +136,13 @@ mod tests {
     #[test]
     fn speech_is_loud_and_silence_is_not() {
         let file = tempfile_of(include_bytes!("../../tests/audio/230307142318_40-1-1.mp3"));
-        let peaks = decode(file, 14_760).unwrap();
-        assert_eq!(peaks.len(), PEAKS);
+        let Peaks { peaks, is_vbr } = decode(file, 14_760).unwrap();
+        assert_eq!((peaks.len(), is_vbr), (PEAKS, false));
         assert!(peaks.iter().any(|peak| *peak > 0.2), "{peaks:?}");
         assert!(peaks.iter().any(|peak| *peak < 0.05), "{peaks:?}");
         assert!(decode(tempfile_of(b"no audio"), 1000).is_err());
+        let vbr = tempfile_of(include_bytes!("../../tests/audio/vbr.mp3"));
+        assert!(decode(vbr, 4000).unwrap().is_vbr);
     }
 
     fn tempfile_of(bytes: &[u8]) -> std::fs::File {

@@ -9,11 +9,12 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::config::Settings;
+use crate::config::{Pbx, Settings};
 use crate::model::id::PbxName;
-use crate::model::time::UtcMs;
+use crate::model::time::{UtcMs, day_start};
 use crate::spool::Spool;
 use crate::store::comparison;
+use crate::store::series::{self, Since};
 use crate::store::status::{self, Flow, Gap, Refused};
 use crate::store::{Db, Error};
 
@@ -65,6 +66,9 @@ pub struct PbxStatus {
     #[schemars(with = "Option<String>")]
     pub last_event_at: Option<UtcMs>,
     pub last_event_age_s: Option<i64>,
+    /// It has sent nothing for a day, or never.
+    pub silent: bool,
+    pub today: Today,
     #[schemars(with = "Option<String>")]
     pub last_archived_at: Option<UtcMs>,
     pub last_archived_age_s: Option<i64>,
@@ -78,6 +82,18 @@ pub struct PbxStatus {
     #[schemars(with = "Option<String>")]
     pub oldest_pending_expires_at: Option<UtcMs>,
     pub oldest_pending_expires_in_s: Option<i64>,
+}
+
+/// Of the day that it is at the PBX.
+#[derive(Debug, Default, Serialize, JsonSchema)]
+pub struct Today {
+    pub day: String,
+    /// That the PBX sent.
+    pub events: u64,
+    /// That began.
+    pub calls: u64,
+    /// That were announced.
+    pub recordings: u64,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -94,7 +110,13 @@ pub fn status(db: &Db, settings: &Settings, now: UtcMs) -> Result<Status, Error>
     let (mut pbxs, mut reasons) = (Vec::new(), Vec::new());
     for pbx in &settings.pbxs {
         let flow = status::flow(db, &pbx.name)?;
-        let mut shown = shown(&pbx.name, &flow, pbx.source_keeps, now);
+        let mut shown = shown(
+            &pbx.name,
+            &flow,
+            pbx.source_keeps,
+            today(db, pbx, now)?,
+            now,
+        );
         let own = reasons_of(&shown, &flow);
         shown.act = !own.is_empty();
         reasons.extend(own);
@@ -153,16 +175,40 @@ pub fn status(db: &Db, settings: &Settings, now: UtcMs) -> Result<Status, Error>
     })
 }
 
-fn shown(pbx: &PbxName, flow: &Flow, source_keeps: Duration, now: UtcMs) -> PbxStatus {
+fn today(db: &Db, pbx: &Pbx, now: UtcMs) -> Result<Today, Error> {
+    let day = now.local_date(&pbx.timezone);
+    let Since {
+        events,
+        calls,
+        recordings,
+    } = series::since(db, &pbx.name, day_start(day, &pbx.timezone))?;
+    Ok(Today {
+        day: day.to_string(),
+        events,
+        calls,
+        recordings,
+    })
+}
+
+fn shown(
+    pbx: &PbxName,
+    flow: &Flow,
+    source_keeps: Duration,
+    today: Today,
+    now: UtcMs,
+) -> PbxStatus {
     let age_s = |then: Option<UtcMs>| then.map(|then| (now.0 - then.0).max(0) / 1000);
     let expires = flow
         .oldest_pending
         .map(|announced| announced.plus(source_keeps));
+    let silent_s = age_s(flow.last_event);
     PbxStatus {
         pbx: pbx.clone(),
         act: false,
         last_event_at: flow.last_event,
-        last_event_age_s: age_s(flow.last_event),
+        last_event_age_s: silent_s,
+        silent: silent_s.is_none_or(|age_s| age_s > SILENCE_MAX.as_secs() as i64),
+        today,
         last_archived_at: flow.last_archived,
         last_archived_age_s: age_s(flow.last_archived),
         pending: flow.backlog.iter().map(|(_, count)| count).sum(),
@@ -179,7 +225,7 @@ fn reasons_of(shown: &PbxStatus, flow: &Flow) -> Vec<String> {
     let mut reasons = Vec::new();
     match shown.last_event_age_s {
         None => reasons.push(format!("{pbx} has never sent an event")),
-        Some(age_s) if age_s > SILENCE_MAX.as_secs() as i64 => {
+        Some(age_s) if shown.silent => {
             reasons.push(format!("{pbx} has sent no event for {}", ago(age_s)));
         }
         Some(_) => {}
@@ -270,7 +316,13 @@ mod tests {
         };
         for (days, red) in [(0.5, false), (0.99, false), (1.1, true), (18.0, true)] {
             let now = UtcMs((days * 86_400_000.0) as i64);
-            let shown = shown(&"hq".parse().unwrap(), &flow, 14 * DAY, now);
+            let shown = shown(
+                &"hq".parse().unwrap(),
+                &flow,
+                14 * DAY,
+                Today::default(),
+                now,
+            );
             assert_eq!(!reasons_of(&shown, &flow).is_empty(), red, "{days}");
         }
     }
@@ -285,7 +337,13 @@ mod tests {
             ..Flow::default()
         };
         let now = UtcMs(12 * 86_400_000 + 3_600_000);
-        let shown = shown(&"hq".parse().unwrap(), &flow, 14 * DAY, now);
+        let shown = shown(
+            &"hq".parse().unwrap(),
+            &flow,
+            14 * DAY,
+            Today::default(),
+            now,
+        );
         assert_eq!(shown.pending, 3);
         let reasons = reasons_of(&shown, &flow);
         assert_eq!(

@@ -106,6 +106,7 @@ pub const ROUTES: &[Route] = &[
     route!(POST "/api/v1/jobs/{pbx}/{recording}/retry" Configure Retried, NONE, singles::retry, "Make a recording due at once"),
     route!(GET "/api/v1/custody" Audit Custody, CUSTODY, lists::custody, "Who did what, newest first"),
     route!(GET "/api/v1/status" See Status, NONE, singles::status, "How the archive stands"),
+    route!(GET "/api/v1/status/series" See Series, query::SERIES, singles::series, "Events, archive delay and backlog along time, by PBX"),
     route!(GET "/api/v1/tokens" Configure Tokens, NONE, lists::tokens, "Every token, never its text"),
     route!(GET "/api/openapi.json" See Description, NONE, singles::description, "This description"),
 ];

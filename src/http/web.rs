@@ -6,6 +6,7 @@
 
 mod call;
 mod calls;
+mod charts;
 mod custody;
 mod files;
 mod frame;
@@ -73,7 +74,7 @@ const PAGES: &[Page] = &[
     page!(POST "/call/{pbx}/{call}/reason" Hear, NONE, call::reason),
     page!(GET "/recording/{pbx}/{recording}" See, NONE, recording::recording),
     page!(POST "/recording/{pbx}/{recording}/reason" Hear, NONE, recording::reason),
-    page!(GET "/health" See, health::HEALTH, health::health),
+    page!(GET "/health" See, query::HEALTH, health::health),
     page!(POST "/retry/{pbx}/{recording}" Configure, NONE, health::retry),
     page!(GET "/custody" Audit, CUSTODY, custody::custody),
     page!(GET "/tokens" Configure, NONE, tokens::tokens),
@@ -81,7 +82,7 @@ const PAGES: &[Page] = &[
 ];
 
 const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
-    media-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; \
+    media-src 'self' blob:; connect-src 'self'; form-action 'self'; base-uri 'none'; \
     frame-ancestors 'none'";
 
 pub fn routes(

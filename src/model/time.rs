@@ -29,6 +29,12 @@ impl UtcMs {
         local.strftime("%F %T").to_string()
     }
 
+    /// `14:23:18`
+    pub fn time_of_day(self, zone: &TimeZone) -> String {
+        let local = self.timestamp().to_zoned_datetime(zone.clone()).datetime();
+        local.strftime("%T").to_string()
+    }
+
     pub fn local_date(self, zone: &TimeZone) -> jiff::civil::Date {
         self.timestamp().to_zoned_datetime(zone.clone()).date()
     }
@@ -53,6 +59,12 @@ impl serde::Serialize for UtcMs {
     fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(self)
     }
+}
+
+/// When a day begins on a PBX's wall clock.
+pub fn day_start(day: jiff::civil::Date, zone: &TimeZone) -> UtcMs {
+    let start = zone.to_ambiguous_timestamp(day.at(0, 0, 0, 0)).compatible();
+    UtcMs(start.map_or(i64::MAX, |start| start.as_millisecond()))
 }
 
 /// A point in a PBX's local time, resolved to UTC.

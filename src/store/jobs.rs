@@ -27,7 +27,7 @@ pub struct JobRow {
 /// try.
 pub fn list(db: &Db, scope: &Scope) -> Result<Vec<JobRow>, Error> {
     let sql = "SELECT recording, state, code, last_error, attempts, announced_at, next_at \
-        FROM recordings WHERE state IN ('pending', 'failed') AND (?1 IS NULL OR pbx = ?1) \
+        FROM recordings WHERE state <> 'archived' AND (?1 IS NULL OR pbx = ?1) \
         AND (?2 = '[]' OR extension IN (SELECT value FROM json_each(?2))) \
         ORDER BY state, next_at, announced_at, recording";
     let extensions = serde_json::json!(scope.extensions).to_string();

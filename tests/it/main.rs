@@ -23,6 +23,7 @@ mod reading;
 mod readme;
 mod restart;
 mod sign_in;
+mod series;
 mod stop;
 mod store_faults;
 mod support;

@@ -16,6 +16,11 @@ use crate::support::visitor::{Visitor, field, text, token};
 const NO_PBX: &str = "http://127.0.0.1:9";
 const ATTENDED: &str = "/call/hq/230307142318_40";
 const FORM: &str = "application/x-www-form-urlencoded";
+const OUR_SCRIPTS: [&str; 3] = [
+    " type=\"module\" src=\"/static/player.js\"></script>",
+    " type=\"module\" src=\"/static/charts.js\"></script>",
+    " src=\"/static/uPlot.iife.min.js\" defer></script>",
+];
 const SESSION: &str = "callvault_session";
 
 fn custody(service: &Service, act: &str) -> Vec<Value> {
@@ -100,7 +105,7 @@ fn every_page_is_guarded_and_holds_no_script_or_style() {
     service.wait_until_read();
     let mut admin = Visitor::signed_in(&service, "admin", &[]);
     let csp = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
-        media-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; \
+        media-src 'self' blob:; connect-src 'self'; form-action 'self'; base-uri 'none'; \
         frame-ancestors 'none'";
     for (path, status) in [
         ("/", 200),
@@ -116,6 +121,8 @@ fn every_page_is_guarded_and_holds_no_script_or_style() {
         ("/sign-out", 405),
         ("/static/style.css", 200),
         ("/static/player.js", 200),
+        ("/static/charts.js", 200),
+        ("/static/uPlot.min.css", 200),
         ("/static/nothing", 404),
     ] {
         let reply = admin.get(path);
@@ -149,7 +156,7 @@ fn every_page_is_guarded_and_holds_no_script_or_style() {
             assert!(!page.contains(inline), "{path}: {inline}");
         }
         for script in page.split("<script").skip(1) {
-            let ours = script.starts_with(" type=\"module\" src=\"/static/player.js\"></script>");
+            let ours = OUR_SCRIPTS.iter().any(|ours| script.starts_with(ours));
             assert!(ours, "{path}: {script}");
         }
     }
@@ -299,6 +306,10 @@ fn a_reason_comes_before_the_first_listen() {
     let open = kim.page(ATTENDED);
     assert_eq!(open.matches("<audio controls preload=\"none\"").count(), 2);
     assert!(open.contains("download=1") && !open.contains("autoplay"));
+    assert!(open.contains("Play the whole call") && !asks.contains("Play the whole call"));
+    assert!(open.contains("data-name=\"conversation 2 of 2\""));
+    // Its events came long after it, so that no clock can be told of its recordings.
+    assert!(open.contains("dx=\"3\" y=\"14\">0:05</text>"), "{open}");
     assert_eq!(kim.get(audio).status, 200);
     let kim_heard = json!([
         "compliance0 (compliance0)",
@@ -461,6 +472,49 @@ fn what_is_held_up_can_be_retried_by_those_who_may() {
     assert_eq!(custody(&service, "retried").len(), 1);
 }
 
+/// What charts are drawn from is what the API says.
+#[test]
+fn the_table_of_a_chart_has_the_numbers_of_the_api() {
+    let pbx = Pbx::start();
+    let service = Setup::hq(&pbx.base_url()).start();
+    post_corpus(&service);
+    service.wait_for_recordings("archived", 10);
+    let mut kim = Visitor::signed_in(&service, "viewer", &[]);
+    for window in ["24h", "7d"] {
+        let page = kim.page(&format!("/health?window={window}"));
+        let table = page.split("<section class=\"series\"").nth(1).unwrap();
+        let table = &table[..table.find("</section>").unwrap()];
+        assert!(table.contains(" data-zone=\"Europe/Prague\""), "{table}");
+        assert_eq!(table.matches("class=\"plot\"").count(), 3);
+        let rows = table.split("<tbody>").nth(1).unwrap().split("<tr>").skip(1);
+        let cells = |row: &str| -> Vec<Value> {
+            let cells = row.split("<td class=\"number\">").skip(1);
+            let value = |cell: &str| match cell.strip_prefix("<data value=\"") {
+                Some(value) => value[..value.find('"').unwrap()]
+                    .parse::<f64>()
+                    .unwrap()
+                    .into(),
+                None => Value::Null,
+            };
+            cells.map(value).collect()
+        };
+        let shown: Vec<Vec<Value>> = rows.map(cells).collect();
+        let path = format!("/api/v1/status/series?window={window}");
+        let series: Value = serde_json::from_str(&kim.page(&path)).unwrap();
+        let buckets = series["pbxs"][0]["buckets"].as_array().unwrap();
+        let columns = ["events_per_minute", "delay_p50_s", "delay_p95_s", "pending"];
+        let number = |value: &Value| value.as_f64().map_or(Value::Null, Value::from);
+        let said = buckets
+            .iter()
+            .map(|bucket| columns.map(|column| number(&bucket[column])));
+        let said: Vec<Vec<Value>> = said.map(Vec::from).collect();
+        assert_eq!(shown, said, "{window}");
+        assert!(shown.last().unwrap()[0].as_f64().unwrap() > 0.0);
+    }
+    assert_eq!(kim.get("/health?window=1h").status, 400);
+    assert!(kim.page("/health").contains("10 recordings"));
+}
+
 #[test]
 fn vendored_files_are_as_they_were_published() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http/web/vendored");
@@ -491,5 +545,7 @@ fn vendored_files_are_as_they_were_published() {
     let mut there: Vec<String> = there.collect();
     there.sort();
     named.sort();
+    // Files of one package share its license.
+    named.dedup();
     assert_eq!(there, named, "nothing is vendored without a line");
 }

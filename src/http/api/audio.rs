@@ -71,7 +71,7 @@ pub async fn peaks(api: Arc<Api>, asked: Asked) -> Answer {
     let duration_s = row.media_duration_s.unwrap_or_default();
     let media_ms = (duration_s * 1000.0) as u64;
     let peaks = api.peaks.peaks(&api.shelf, &object, media_ms).await?;
-    let answer = serde_json::json!({ "duration_s": duration_s, "peaks": *peaks });
+    let answer = serde_json::json!({ "duration_s": duration_s, "peaks": peaks.peaks, "is_vbr": peaks.is_vbr });
     Ok(warp::reply::json(&answer).into_response())
 }
 

@@ -7,6 +7,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::{ROUTES, Route};
+use crate::catalog::series::Series;
 use crate::catalog::status::Status;
 use crate::catalog::{CallDetail, RecordingDetail};
 use crate::model::call::Call;
@@ -28,6 +29,7 @@ pub enum Answers {
     Retried,
     Custody,
     Status,
+    Series,
     Tokens,
     Peaks,
     Description,
@@ -134,9 +136,13 @@ fn success(answers: Answers, types: &mut SchemaGenerator) -> Value {
             page(types.subschema_for::<CustodyRow>()),
         ),
         Answers::Status => ("application/json", json!(types.subschema_for::<Status>())),
+        Answers::Series => ("application/json", json!(types.subschema_for::<Series>())),
         Answers::Tokens => ("application/json", page(types.subschema_for::<TokenRow>())),
         Answers::Retried => ("application/json", object(&["recording", "said"])),
-        Answers::Peaks => ("application/json", object(&["duration_s", "peaks"])),
+        Answers::Peaks => (
+            "application/json",
+            object(&["duration_s", "peaks", "is_vbr"]),
+        ),
         Answers::Description => ("application/json", object(&["openapi", "paths"])),
         Answers::Csv => ("text/csv", json!({ "type": "string" })),
         Answers::JsonLines => ("application/jsonl", json!({ "type": "string" })),

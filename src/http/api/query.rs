@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::problem::Problem;
+use crate::catalog::series::Window;
 use crate::model::access::Scope;
 use crate::model::call::Outcome;
 use crate::model::event::Direction;
@@ -39,8 +40,10 @@ pub const RECORDINGS: &[Parameter] = &FILTERS;
 pub const CALLS: &[Parameter] = &FILTERS;
 /// All of it, so neither a limit nor a cursor, which come last.
 pub const EXPORTED: &[Parameter] = FILTERS.split_at(FILTERS.len() - 2).0;
+const WINDOW: Parameter = parameter("window", "24h (or nothing) or 7d, up to now");
+pub const SERIES: &[Parameter] = &[WINDOW];
 /// Of the page that a retry comes back to.
-pub const RETRIED: &[Parameter] = &[parameter("retried", "What came of it")];
+pub const HEALTH: &[Parameter] = &[WINDOW, parameter("retried", "What came of it")];
 pub const AUDIO: &[Parameter] = &[parameter("download", "1: as a file")];
 pub const EVENTS: &[Parameter] = &[
     parameter("pbx", "PBX"),
@@ -126,6 +129,12 @@ fn bad_cursor() -> Problem {
 
 fn bad(name: &str, rule: &str) -> Problem {
     Problem::Query(format!("{name}: {rule}"))
+}
+
+pub fn window(query: &Query) -> Result<Window, Problem> {
+    let window = query.get("window").map(|word| Window::from_word(word));
+    let window = window.unwrap_or(Some(Window::default()));
+    window.ok_or_else(|| bad("window", "expected 24h or 7d"))
 }
 
 /// A parameter of a type that checks itself.

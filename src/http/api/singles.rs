@@ -5,7 +5,7 @@ use std::sync::Arc;
 use warp::Reply;
 
 use super::problem::Problem;
-use super::{Answer, Api, Asked};
+use super::{Answer, Api, Asked, query};
 use crate::catalog::{self, CallDetail, RecordingDetail};
 use crate::model::access::Right;
 use crate::model::id::{CallId, RecordingId};
@@ -100,6 +100,15 @@ pub async fn status(api: Arc<Api>, asked: Asked) -> Answer {
     let read = api
         .store
         .read(move |db| catalog::status::status(db, &settings, now));
+    Ok(warp::reply::json(&read.await?).into_response())
+}
+
+pub async fn series(api: Arc<Api>, asked: Asked) -> Answer {
+    let (settings, now, scope) = (api.settings.clone(), api.clock.now(), asked.who.scope());
+    let window = query::window(&asked.query)?;
+    let read = api
+        .store
+        .read(move |db| catalog::series::series(db, &settings, &scope, window, now));
     Ok(warp::reply::json(&read.await?).into_response())
 }
 

@@ -13,7 +13,7 @@ use crate::model::access::Right;
 use crate::model::call::Call;
 use crate::model::id::{CallId, PbxName, RecordingName};
 use crate::model::job::State;
-use crate::model::time::clock_text;
+use crate::model::time::{UtcMs, clock_text};
 use crate::store::custody::CustodyRow;
 use crate::store::events::EventRow;
 use crate::store::search::RecordingRow;
@@ -50,7 +50,9 @@ pub async fn call(api: &Api, visit: &Visit) -> Shown {
             @if story.recordings.iter().any(|one| is_archived(&one.row)) {
                 (player::reason_form(visit, &path(&call.id), &listening, &zone))
             }
-            (conversations(call, &story, &listening, &zone))
+            @let archived = story.recordings.iter().filter(|one| is_archived(&one.row)).count();
+            (player::bar(archived, story.missing.is_empty(), &listening))
+            (conversations(&detail, &story, &listening, &zone))
         }
         (events(&detail, &zone))
         @if audits { (custody(&story, &zone)) }
@@ -108,25 +110,30 @@ fn missing(call: &Call, missing: &[Missing]) -> Markup {
 }
 
 fn conversations(
-    call: &Call,
+    detail: &CallDetail,
     story: &Story,
     listening: &player::Listening,
     zone: &TimeZone,
 ) -> Markup {
+    let (call, began) = (&detail.call, lanes::answered(detail));
     let of = call.legs.len();
     html! {
         ol.conversations {
             @for one in &story.recordings {
                 @let at = call.legs.iter().position(|leg| Some(leg.leg) == one.row.leg);
-                li.conversation {
+                @let place = format!("conversation {} of {of}", at.map_or(0, |at| at + 1));
+                // A further part begins somewhere within the conversation.
+                @let begins = at.filter(|_| one.row.part == Some(1));
+                @let begins = begins.and_then(|at| began.get(at)).copied();
+                li.conversation data-name=(place) {
                     h3 {
-                        "Conversation " (at.map_or(0, |at| at + 1)) " of " (of)
+                        (frame::capital(&place))
                         @if let Some(part) = one.row.part.filter(|part| *part > 1) {
                             ", part " (part)
                         }
                         span.with { " with " (or_dash(one.row.extension.as_deref())) }
                     }
-                    (recorded(one, listening, zone))
+                    (recorded(one, listening, begins, zone))
                 }
             }
         }
@@ -134,7 +141,12 @@ fn conversations(
 }
 
 /// A recording: how it stands, its player, and what proves it.
-pub fn recorded(one: &RecordingDetail, listening: &player::Listening, zone: &TimeZone) -> Markup {
+pub fn recorded(
+    one: &RecordingDetail,
+    listening: &player::Listening,
+    begins: Option<UtcMs>,
+    zone: &TimeZone,
+) -> Markup {
     let row = &one.row;
     html! {
         p.line {
@@ -145,7 +157,7 @@ pub fn recorded(one: &RecordingDetail, listening: &player::Listening, zone: &Tim
             }
             @for flag in &row.flags { (badge("wait", &flag_text(flag))) }
         }
-        @if is_archived(row) { (player::player(one, listening)) }
+        @if is_archived(row) { (player::player(one, listening, begins, zone)) }
         (integrity(one, zone))
     }
 }

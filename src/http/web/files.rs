@@ -29,7 +29,11 @@ macro_rules! file {
 const FILES: &[File] = &[
     file!("static/style.css" as "style.css", "text/css; charset=utf-8"),
     file!("static/player.js" as "player.js", "text/javascript; charset=utf-8"),
+    file!("static/charts.js" as "charts.js", "text/javascript; charset=utf-8"),
     file!("static/icon.svg" as "icon.svg", "image/svg+xml"),
+    file!("vendored/uPlot.iife.min.js" as "uPlot.iife.min.js", "text/javascript; charset=utf-8"),
+    file!("vendored/uPlot.min.css" as "uPlot.min.css", "text/css; charset=utf-8"),
+    file!("vendored/uPlot.LICENSE" as "uPlot.LICENSE", "text/plain; charset=utf-8"),
     file!("vendored/wavesurfer.esm.js" as "wavesurfer.esm.js", "text/javascript; charset=utf-8"),
     file!("vendored/wavesurfer.LICENSE" as "wavesurfer.LICENSE", "text/plain; charset=utf-8"),
 ];

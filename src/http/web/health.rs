@@ -4,16 +4,16 @@ use jiff::tz::TimeZone;
 use maud::{Markup, html};
 
 use super::frame::{self, badge, capital, csrf, dash, or_dash, when, wide};
-use super::{Shown, Visit, see_other};
-use crate::catalog::status::{self, PbxStatus, Status, ago};
+use super::{Shown, Visit, charts, see_other};
+use crate::catalog::series;
+use crate::catalog::status::{self, PbxStatus, Status, Today, ago};
 use crate::http::api::Api;
-use crate::http::api::query::{Parameter, RETRIED};
+use crate::http::api::query;
 use crate::http::api::singles;
 use crate::model::access::Right;
 use crate::model::id::RecordingId;
 use crate::store::jobs::{self, JobRow};
 
-pub const HEALTH: &[Parameter] = RETRIED;
 /// More rows help nobody; `callvault jobs` lists all.
 const JOBS_MAX: usize = 200;
 
@@ -21,11 +21,13 @@ pub async fn health(api: &Api, visit: &Visit) -> Shown {
     let asked = &visit.asked;
     api.sees_all(asked).await?;
     let (settings, now, scope) = (api.settings.clone(), api.clock.now(), asked.who.scope());
+    let window = query::window(&asked.query)?;
     let read = api.store.read(move |db| {
         let status = status::status(db, &settings, now)?;
-        Ok((status, jobs::list(db, &scope)?))
+        let series = series::series(db, &settings, &scope, window, now)?;
+        Ok((status, series, jobs::list(db, &scope)?))
     });
-    let (status, jobs) = read.await?;
+    let (status, series, jobs) = read.await?;
     let body = html! {
         h1 { "Health" }
         (verdict(&status))
@@ -34,6 +36,7 @@ pub async fn health(api: &Api, visit: &Visit) -> Shown {
             @for pbx in &status.pbxs { (pbx_card(api, pbx)) }
             (spool_card(&status))
         }
+        (charts::charts(&api.settings, &series))
         (held_up(api, visit, &jobs))
         (refused(&status))
         (gaps(&status))
@@ -74,7 +77,7 @@ fn pbx_card(api: &Api, pbx: &PbxStatus) -> Markup {
     html! {
         section.card aria-label={ "PBX " (pbx.pbx) } {
             h2 { (pbx.pbx) " " @if pbx.act { (badge("bad", "look")) } @else { (badge("good", "well")) } }
-            p.headline {
+            p.headline.bad[pbx.silent] {
                 span.dim { "Last event " }
                 @match pbx.last_event_at {
                     Some(at) => time datetime=(at) title={ (at) " UTC" } {
@@ -84,6 +87,7 @@ fn pbx_card(api: &Api, pbx: &PbxStatus) -> Markup {
                 }
             }
             dl {
+                div { dt { "Today" } dd { (today(&pbx.today)) } }
                 div { dt { "Last archived" } dd { (age(pbx.last_archived_age_s)) } }
                 div { dt { "Failed" } dd { (pbx.failed) } }
                 div { dt { "Pending" } dd {
@@ -92,6 +96,20 @@ fn pbx_card(api: &Api, pbx: &PbxStatus) -> Markup {
                 } }
                 div { dt { "Oldest pending" } dd { (oldest(pbx, &zone)) } }
             }
+        }
+    }
+}
+
+fn today(today: &Today) -> Markup {
+    let counted = |count: u64, what: &str| match count {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    };
+    html! {
+        span title={ (today.day) " at the PBX" } {
+            span.one { (counted(today.events, "event")) } " · "
+            span.one { (counted(today.calls, "call")) } " · "
+            span.one { (counted(today.recordings, "recording")) }
         }
     }
 }

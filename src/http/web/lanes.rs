@@ -167,6 +167,17 @@ fn in_words(lane: &Lane) -> Markup {
     }
 }
 
+/// When each conversation was answered; none where that is not known.
+pub fn answered(detail: &CallDetail) -> Vec<UtcMs> {
+    let started = detail.call.started.as_ref().map(|started| started.utc);
+    let (Some(started), Some(times)) = (started, by_clock(detail)) else {
+        return Vec::new();
+    };
+    let after_s = times.iter().map(|times| times.answered);
+    let at = |after_s: f64| UtcMs(started.0 + (after_s * 1000.0) as i64);
+    after_s.map(at).collect()
+}
+
 /// By when events came; none where that tells nothing of when things happened.
 fn by_clock(detail: &CallDetail) -> Option<Vec<Times>> {
     let call = &detail.call;

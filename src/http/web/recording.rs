@@ -37,7 +37,9 @@ pub async fn recording(api: &Api, visit: &Visit) -> Shown {
             @if call::is_archived(row) {
                 (player::reason_form(visit, &path, &listening, &zone))
             }
-            div.conversation { (call::recorded(&detail, &listening, &zone)) }
+            @let archived = usize::from(call::is_archived(row));
+            (player::bar(archived, true, &listening))
+            div.conversation { (call::recorded(&detail, &listening, None, &zone)) }
         }
         @if visit.asked.who.role.may(Right::Audit) {
             section aria-labelledby="custody" {

@@ -165,6 +165,11 @@ CREATE INDEX recording_by_call ON recording (pbx, call, leg);
 CREATE INDEX recording_by_id ON recording (pbx || '/' || recording);
 CREATE INDEX recording_by_name ON recording (recording);
 CREATE INDEX recording_by_announcement ON recording (announced_ms);
+-- What `status` counts: the few that are not archived, when others were, and when events came.
+CREATE INDEX recording_open ON recording (pbx, state, announced_ms) WHERE state <> 'archived';
+CREATE INDEX recording_by_archival ON recording (pbx, archived_ms, announced_ms)
+    WHERE archived_ms IS NOT NULL;
+CREATE INDEX delivery_by_arrival ON delivery (pbx, live, received_ms);
 
 -- What was committed before the first PUT and is sent again, byte for byte, by every retry.
 CREATE TABLE frozen (

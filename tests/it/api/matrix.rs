@@ -26,7 +26,7 @@ enum Of {
 }
 
 /// Route, roles that may by their first letters (`x`: admin), what a scope makes of it.
-const MATRIX: [(&str, &str, Of); 16] = [
+const MATRIX: [(&str, &str, Of); 17] = [
     ("GET /api/v1/recordings", "vlcax", Of::Part),
     ("GET /api/v1/recordings.csv", "c", Of::Part),
     ("GET /api/v1/recordings.jsonl", "c", Of::Part),
@@ -53,6 +53,7 @@ const MATRIX: [(&str, &str, Of); 16] = [
     ("POST /api/v1/jobs/{pbx}/{recording}/retry", "x", Of::One),
     ("GET /api/v1/custody", "cax", Of::Whole),
     ("GET /api/v1/status", "vlcax", Of::Whole),
+    ("GET /api/v1/status/series", "vlcax", Of::Part),
     ("GET /api/v1/tokens", "x", Of::Whole),
     ("GET /api/openapi.json", "vlcax", Of::Part),
 ];

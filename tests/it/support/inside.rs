@@ -71,6 +71,10 @@ impl Inside {
         self.running.as_ref().expect("a running service").hook
     }
 
+    pub fn admin(&self) -> SocketAddr {
+        self.running.as_ref().expect("a running service").admin
+    }
+
     /// An event that must be acknowledged.
     pub fn post(&self, pbx: &str, body: impl AsRef<[u8]>) {
         let request = Request::post(hook::target(pbx), "application/json", body);

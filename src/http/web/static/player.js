@@ -1,42 +1,50 @@
-// Adds a waveform, speeds and keys to the browser's own players. Everything works without it, and
-// nothing plays by itself.
+// Adds a waveform, speeds, keys and the call as a whole to the browser's own players. Everything
+// works without it, and nothing plays by itself.
 
 import WaveSurfer from "./wavesurfer.esm.js";
 
-const STEP_S = 5;
-const SPEEDS = [0.75, 1, 1.25, 1.5, 2];
+const KIND = "audio/mpeg";
 const players = [];
 let current = 0;
-
-function element(name, properties, ...children) {
-  const made = Object.assign(document.createElement(name), properties);
-  made.append(...children);
-  return made;
-}
+// Whether one recording follows the other.
+let whole = false;
 
 function step(audio, seconds) {
   audio.currentTime = Math.max(0, audio.currentTime + seconds);
 }
 
-function tools(audio) {
-  const speeds = SPEEDS.map((speed) =>
-    element("option", { value: speed, textContent: `${speed}×`, selected: speed === 1 }),
-  );
-  const speed = element("select", {}, ...speeds);
-  speed.addEventListener("change", () => {
-    audio.playbackRate = Number(speed.value);
-  });
-  const button = (text, label, seconds) => {
-    const made = element("button", { type: "button", className: "quiet", textContent: text });
-    made.setAttribute("aria-label", label);
-    made.addEventListener("click", () => step(audio, seconds));
-    return made;
+// In a recording of variable bitrate browsers guess where a time lies, and are seconds off, even by
+// its own table of contents. Of one that is handed over whole, as a stream, they count the frames.
+// Nothing is fetched before somebody plays.
+function countFrames(audio) {
+  if (!window.MediaSource?.isTypeSupported(KIND)) return;
+  const { src, currentTime, paused } = audio;
+  const stream = new MediaSource();
+  const opened = new Promise((done) => stream.addEventListener("sourceopen", done, { once: true }));
+  const fill = async () => {
+    const answer = await fetch(src);
+    if (!answer.ok) throw new Error(answer.statusText);
+    const bytes = await answer.arrayBuffer();
+    await opened;
+    const buffer = stream.addSourceBuffer(KIND);
+    await new Promise((done, failed) => {
+      buffer.addEventListener("updateend", done);
+      buffer.addEventListener("error", failed);
+      buffer.appendBuffer(bytes);
+    });
+    stream.endOfStream();
   };
-  return [
-    button("−5 s", "Back 5 seconds", -STEP_S),
-    button("+5 s", "On 5 seconds", STEP_S),
-    element("label", {}, "Speed ", speed),
-  ];
+  const asBefore = (error) => {
+    console.warn("played as the browser can:", error);
+    const at = audio.currentTime;
+    audio.src = src;
+    audio.currentTime = at;
+    if (!audio.paused) audio.play();
+  };
+  audio.addEventListener("play", () => fill().catch(asBefore), { once: true });
+  audio.src = URL.createObjectURL(stream);
+  audio.currentTime = currentTime;
+  if (!paused) audio.play();
 }
 
 // The waveform is drawn from peaks that the server knows: no byte of audio is fetched for it.
@@ -44,10 +52,11 @@ async function wave(player, audio) {
   const box = player.querySelector(".wave");
   const answer = await fetch(player.dataset.peaks, { headers: { accept: "application/json" } });
   if (!answer.ok) return;
-  const { peaks, duration_s: seconds } = await answer.json();
+  const { peaks, duration_s: seconds, is_vbr: isVbr } = await answer.json();
+  if (isVbr) countFrames(audio);
   const colours = getComputedStyle(player);
   // Made outside the page, so that its style can be handed over in a way the page's policy allows.
-  const container = element("div", {});
+  const container = document.createElement("div");
   const surfer = WaveSurfer.create({
     container,
     media: audio,
@@ -77,10 +86,30 @@ function select(at, play) {
   if (!next) return;
   players[current].audio.pause();
   current = at;
-  next.audio.focus();
   next.player.scrollIntoView({ block: "nearest" });
   if (play) next.audio.play();
 }
+
+const button = document.querySelector(".bar .whole");
+const said = document.querySelector(".bar .said");
+
+function playWhole(on) {
+  whole = on;
+  if (!button) return;
+  button.textContent = on ? "Stop" : button.dataset.text;
+  said.textContent = "";
+}
+
+function from(at) {
+  players[at].audio.currentTime = 0;
+  select(at, true);
+}
+
+button?.addEventListener("click", () => {
+  playWhole(!whole);
+  if (whole) from(0);
+  else players[current].audio.pause();
+});
 
 function onKey(event) {
   const busy = event.target.closest("input, select, textarea, button, summary, a");
@@ -89,8 +118,8 @@ function onKey(event) {
   const playing = !audio.paused;
   const acts = {
     " ": () => (playing ? audio.pause() : audio.play()),
-    ArrowLeft: () => step(audio, -STEP_S),
-    ArrowRight: () => step(audio, STEP_S),
+    ArrowLeft: () => step(audio, -5),
+    ArrowRight: () => step(audio, 5),
     "[": () => select(current - 1, playing),
     "]": () => select(current + 1, playing),
   };
@@ -103,19 +132,34 @@ function onKey(event) {
 for (const player of document.querySelectorAll(".player")) {
   const audio = player.querySelector("audio");
   const at = players.push({ player, audio }) - 1;
-  player.querySelector(".tools").prepend(...tools(audio));
   const conversation = player.closest(".conversation");
+  player.querySelectorAll("[data-step]").forEach((button) => {
+    button.addEventListener("click", () => step(audio, Number(button.dataset.step)));
+  });
+  // One speed for all of them, so that a call goes on as it was set.
+  player.querySelector("select").addEventListener("change", ({ target: { value } }) => {
+    players.forEach((each) => {
+      each.player.querySelector("select").value = value;
+      each.audio.defaultPlaybackRate = each.audio.playbackRate = Number(value);
+    });
+  });
   audio.addEventListener("play", () => {
     players.forEach((other) => other.audio !== audio && other.audio.pause());
     current = at;
     conversation.dataset.playing = "";
+    player.querySelector(".trouble").textContent = "";
+    if (whole) said.textContent = `Playing ${conversation.dataset.name}`;
   });
   audio.addEventListener("pause", () => delete conversation.dataset.playing);
+  audio.addEventListener("ended", () => {
+    if (whole && players[at + 1]) from(at + 1);
+    else if (whole) playWhole(false);
+  });
+  audio.addEventListener("error", () => {
+    playWhole(false);
+    const why = "This cannot be played now. Load the page again: perhaps your reason holds no more.";
+    player.querySelector(".trouble").textContent = why;
+  });
   wave(player, audio).catch((error) => console.warn("no waveform:", error));
 }
-if (players.length) {
-  const keys = "Keys: space plays, ← → 5 s" + (players.length > 1 ? ", [ ] conversations" : "");
-  const hint = element("span", { className: "keys", textContent: keys });
-  players[0].player.querySelector(".tools label").after(hint);
-  document.addEventListener("keydown", onKey, { capture: true });
-}
+if (players.length) document.addEventListener("keydown", onKey, { capture: true });
