@@ -3,6 +3,7 @@
 //! Never here: how any of it is done.
 
 mod lock;
+mod recover;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -26,14 +27,14 @@ use crate::http::listener::{Limits, Listener};
 use crate::http::{self, hook};
 use crate::model::chain::chain;
 use crate::model::id::PbxName;
+use crate::model::promise::Facts;
 use crate::objects::ObjectStore;
-use crate::pipeline::table::Code;
 use crate::pipeline::{Source, World};
 use crate::spool::Spool;
-use crate::store::attempts::Failure;
-use crate::store::{Store, heartbeat, recordings, transitions};
+use crate::store::Store;
 use crate::upkeep::compare::Comparer;
 use crate::upkeep::foretell::{Foreteller, Watched};
+use crate::upkeep::probe::Prober;
 use crate::worker::{self, Plan, Worker};
 use crate::{pbx, pipeline, upkeep};
 
@@ -66,8 +67,8 @@ impl Service {
     pub async fn start(settings: &Settings, clock: Clock) -> anyhow::Result<Service> {
         let lock = lock::Lock::take(&settings.data_dir)?;
         let store = Store::open(&index_path(settings))?;
-        let world = Arc::new(world(settings, store.clone(), clock.clone()).await?);
-        recover(&world).await?;
+        let (world, prober) = world(settings, store.clone(), clock.clone()).await?;
+        recover::recover(&world).await?;
         let limits = Limits {
             drain: DRAIN_REQUESTS,
             ..Limits::default()
@@ -107,7 +108,8 @@ impl Service {
         let reading = async move { correlator.run(&heard, &told).await };
         tasks.spawn(unless(until(stopped.clone()), reading));
         let worker = Worker::new(world.clone(), plan(settings));
-        tasks.spawn(work(world.clone(), worker, enqueued, stopped.clone()));
+        let working = work(world.clone(), worker, prober, enqueued, stopped.clone());
+        tasks.spawn(working);
         let looking = look_out(foreteller(settings, &world), comparer(&world), logged);
         tasks.spawn(unless(until(stopped.clone()), looking));
         tasks.spawn(care(
@@ -160,7 +162,13 @@ impl Service {
     }
 }
 
-async fn world(settings: &Settings, store: Store, clock: Clock) -> anyhow::Result<World> {
+/// What the stages work with, and what tells them all along which store it is.
+async fn world(
+    settings: &Settings,
+    store: Store,
+    clock: Clock,
+) -> anyhow::Result<(Arc<World>, Prober)> {
+    let (learned, known) = watch::channel(Facts::default());
     let spool = Spool::open(
         &settings.data_dir.join("spool"),
         settings.archive.spool_reserve_bytes,
@@ -173,61 +181,36 @@ async fn world(settings: &Settings, store: Store, clock: Clock) -> anyhow::Resul
         };
         pbxs.insert(pbx.name.clone(), source);
     }
-    Ok(World {
+    let objects = ObjectStore::open(&settings.store).await;
+    let object_lock = settings.store.object_lock();
+    let prober = Prober {
+        store: store.clone(),
+        clock: clock.clone(),
+        objects: objects.clone(),
+        lock: object_lock.map(|wanted| wanted.mode),
+        schedule: settings.archive.retry.clone(),
+        learned,
+    };
+    let world = World {
         clock,
         store,
         spool,
-        objects: ObjectStore::open(&settings.store).await,
+        objects,
         pbxs,
         key: settings.archive.key.clone(),
-    })
-}
-
-/// Settles what an earlier life left: leases of the dead, killed writes, files nobody waits for.
-async fn recover(world: &World) -> anyhow::Result<()> {
-    failpoint::before(Effect::LeaseRelease);
-    let mark = world.clock.mark();
-    let resumed = world.store.write(move |tx| {
-        let silence_ms = heartbeat::resume(tx, mark.wall)?;
-        transitions::skip_time(tx, silence_ms)?;
-        transitions::release_leases(tx)
-    });
-    let released = resumed.await?;
-    world.clock.follow(mark);
-    failpoint::after(Effect::LeaseRelease);
-    let pbxs: Vec<PbxName> = world.pbxs.keys().cloned().collect();
-    let row = Code::PbxNotConfigured.row();
-    let failure = Failure {
-        stage: "download",
-        code: row.code,
-        error: row.means.to_owned(),
+        object_lock,
+        known,
     };
-    failpoint::before(Effect::SetAside);
-    world
-        .store
-        .write(move |tx| transitions::set_aside(tx, &pbxs, &failure))
-        .await?;
-    failpoint::after(Effect::SetAside);
-    let wanted = world
-        .store
-        .read(|reader| recordings::spooled(reader))
-        .await?;
-    let spool = world.spool.clone();
-    failpoint::before(Effect::SpoolSweep);
-    let files =
-        tokio::task::spawn_blocking(move || spool.sweep(|id| wanted.contains(id))).await??;
-    failpoint::after(Effect::SpoolSweep);
-    if released + files > 0 {
-        tracing::info!(released, files, "recovered");
-    }
-    Ok(())
+    Ok((Arc::new(world), prober))
 }
 
-/// Sweeps the store, then works. A store that is away must not keep events from being logged, so
-/// nothing but the first write waits for it.
+/// Sweeps the store, then works, and tries the store beside that: until it is known, nothing is
+/// believed of it. A store that is away must not keep events from being logged, so nothing but the
+/// first write waits for it.
 async fn work(
     world: Arc<World>,
     worker: Worker,
+    prober: Prober,
     enqueued: Arc<Notify>,
     stopped: watch::Receiver<bool>,
 ) {
@@ -242,7 +225,8 @@ async fn work(
         }
     };
     unless(until(stopped.clone()), sweep).await;
-    worker.run(&enqueued, until(stopped), DRAIN_JOBS).await;
+    let probing = unless(until(stopped.clone()), prober.run());
+    tokio::join!(worker.run(&enqueued, until(stopped), DRAIN_JOBS), probing);
 }
 
 /// Counts, heartbeats, and an eye on the clock.

@@ -26,6 +26,7 @@ use secrecy::SecretString;
 use crate::model::id::PbxName;
 use crate::model::job::Schedule;
 use crate::model::key::KeyTemplate;
+use crate::model::lock::LockMode;
 use crate::model::vendor::Vendor;
 
 pub use address::{BaseUrl, ConnectTo};
@@ -95,6 +96,15 @@ pub enum StoreSettings {
     S3(Box<S3Settings>),
 }
 
+impl StoreSettings {
+    pub fn object_lock(&self) -> Option<ObjectLock> {
+        match self {
+            StoreSettings::Directory { .. } => None,
+            StoreSettings::S3(s3) => s3.object_lock,
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 pub struct S3Settings {
     pub bucket: String,
@@ -110,6 +120,14 @@ pub struct S3Settings {
     /// Only with [`Sse::AwsKms`].
     pub kms_key: Option<String>,
     pub storage_class: Option<String>,
+    pub object_lock: Option<ObjectLock>,
+}
+
+/// The lock that every object is stored with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ObjectLock {
+    pub mode: LockMode,
+    pub lock_for: Duration,
 }
 
 #[derive(Debug, Clone)]

@@ -56,7 +56,7 @@ effects! {
     NoteDownload = "note-download",
     Freeze = "freeze",
     Put = "put",
-    Head = "head",
+    Prove = "prove",
     Manifest = "manifest",
     Index = "index",
     Release = "release",

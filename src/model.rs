@@ -20,6 +20,8 @@ pub mod access;
 pub mod filter;
 pub mod job;
 pub mod key;
+pub mod lock;
+pub mod promise;
 
 pub mod doubt;
 pub mod id3;

@@ -4,20 +4,21 @@
 //! object. What a store says about itself (checksums, versions) is passed on, not believed.
 
 mod body;
-mod canary;
 mod dir;
 mod error;
+mod probe;
 mod s3;
 
 use bytes::Bytes;
 
 use crate::config::StoreSettings;
-use crate::model::digest::Digest;
+use crate::model::digest::{Digest, Hasher};
 use crate::model::key::ObjectKey;
+use crate::model::lock::Lock;
 
 pub use body::{Body, FileRange};
-pub use canary::Canary;
 pub use error::{Answer, At, Error, Operation};
+pub use probe::Probe;
 
 #[derive(Debug, Clone)]
 pub enum ObjectStore {
@@ -36,6 +37,8 @@ pub struct Put<'a> {
     /// S3 user metadata: names in lower case, the values any text (see `s3::metadata`).
     /// The directory store keeps none; the manifest has it all.
     pub metadata: Vec<(&'static str, String)>,
+    /// A bucket's; a directory has none.
+    pub lock: Option<Lock>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,12 +50,15 @@ pub enum Stored {
     AlreadyThere,
 }
 
+/// What a store says of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
     pub bytes: u64,
     /// The checksum of the whole object, if the store keeps one.
     pub sha256: Option<Digest>,
     pub version_id: Option<String>,
+    /// As far as the store tells it with the object.
+    pub lock: Option<Lock>,
 }
 
 impl ObjectStore {
@@ -95,10 +101,49 @@ impl ObjectStore {
     async fn read(&self, key: &ObjectKey, range: Option<Range>) -> Result<Option<Reader>, Error> {
         let opened = match self {
             ObjectStore::Directory(directory) => directory.get(key).await?.map(Source::from),
-            ObjectStore::S3(bucket) => bucket.get(key, range).await?.map(Source::from),
+            ObjectStore::S3(bucket) => bucket.get(key, None, range).await?.map(Source::from),
         };
         let at = At::new(Operation::Get, key);
         Ok(opened.map(|source| Reader::new(at, source, range)))
+    }
+
+    /// Of an object's bytes as they are read, and what the store says of it meanwhile; none where
+    /// there is no object.
+    pub async fn digest(&self, key: &ObjectKey) -> Result<Option<(Digest, Head)>, Error> {
+        let Some(mut object) = self.get(key).await? else {
+            return Ok(None);
+        };
+        let mut hasher = Hasher::new();
+        while let Some(chunk) = object.chunk().await? {
+            hasher.update(&chunk);
+        }
+        Ok(Some((hasher.finish(), object.head)))
+    }
+
+    /// The lock of a version, of the current one where none is named.
+    pub async fn lock(
+        &self,
+        key: &ObjectKey,
+        version_id: Option<&str>,
+    ) -> Result<Option<Lock>, Error> {
+        match self {
+            ObjectStore::Directory(_) => Ok(None),
+            ObjectStore::S3(bucket) => bucket.lock(key, version_id).await,
+        }
+    }
+
+    /// Makes a lock longer or stricter; what makes it less, a store refuses. Only for a store that
+    /// is known to lengthen locks: another may take this for a new object in place of the old.
+    pub async fn lengthen(
+        &self,
+        key: &ObjectKey,
+        version_id: Option<&str>,
+        lock: Lock,
+    ) -> Result<(), Error> {
+        match self {
+            ObjectStore::Directory(_) => Ok(()),
+            ObjectStore::S3(bucket) => bucket.set_lock(key, version_id, lock).await,
+        }
     }
 
     /// Removes what killed writes left behind; call it before the first write. Returns how many.
@@ -106,6 +151,14 @@ impl ObjectStore {
         match self {
             ObjectStore::Directory(directory) => directory.sweep().await,
             // A single PUT cut short leaves nothing in a bucket; a canary may be left.
+            ObjectStore::S3(bucket) => bucket.sweep().await,
+        }
+    }
+
+    /// Removes canaries that were locked until now; uploads may run meanwhile.
+    pub async fn sweep_canaries(&self) -> Result<usize, Error> {
+        match self {
+            ObjectStore::Directory(_) => Ok(0),
             ObjectStore::S3(bucket) => bucket.sweep().await,
         }
     }
@@ -132,7 +185,7 @@ pub struct Reader {
     at: At,
     /// Where in a file the bytes begin; an answer begins with them.
     from: u64,
-    bytes: u64,
+    head: Head,
     read_bytes: u64,
     source: Source,
 }
@@ -157,15 +210,15 @@ impl From<s3::AnswerBody> for Source {
 
 impl Reader {
     fn new(at: At, source: Source, range: Option<Range>) -> Reader {
-        let (from, bytes) = match (&source, range) {
-            (Source::File(_), Some(range)) => (range.from, range.bytes),
-            (Source::File(object), None) => (0, object.bytes()),
-            (Source::Answer(body), _) => (0, body.bytes()),
+        let (from, head) = match (&source, range) {
+            (Source::File(_), Some(range)) => (range.from, dir::head(range.bytes)),
+            (Source::File(object), None) => (0, dir::head(object.bytes())),
+            (Source::Answer(body), _) => (0, body.head().clone()),
         };
         Reader {
             at,
             from,
-            bytes,
+            head,
             read_bytes: 0,
             source,
         }
@@ -173,12 +226,12 @@ impl Reader {
 
     /// The length of what is read: the whole object, or the range.
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        self.head.bytes
     }
 
     /// The next bytes; `None` at the end of what is read, an error at any earlier end.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
-        let left_bytes = self.bytes - self.read_bytes;
+        let left_bytes = self.head.bytes - self.read_bytes;
         if left_bytes == 0 {
             return Ok(None);
         }
@@ -204,7 +257,7 @@ impl Reader {
         Error::Cut {
             at: self.at.clone(),
             read_bytes: self.read_bytes,
-            bytes: self.bytes,
+            bytes: self.head.bytes,
             source,
         }
     }

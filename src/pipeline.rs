@@ -9,6 +9,7 @@
 mod download;
 mod error;
 mod index;
+mod lock;
 mod tag;
 pub mod table;
 mod upload;
@@ -17,13 +18,16 @@ mod verify;
 use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
+use tokio::sync::watch;
 
 pub use error::{Disposition, StageError};
 pub use index::Archived;
 
 use crate::clock::Clock;
+use crate::config::ObjectLock;
 use crate::model::id::PbxName;
 use crate::model::key::KeyTemplate;
+use crate::model::promise::Facts;
 use crate::objects::ObjectStore;
 use crate::pbx;
 use crate::spool::Spool;
@@ -38,6 +42,15 @@ pub struct World {
     pub objects: ObjectStore,
     pub pbxs: BTreeMap<PbxName, Source>,
     pub key: KeyTemplate,
+    pub object_lock: Option<ObjectLock>,
+    /// What trying the store has shown so far.
+    pub known: watch::Receiver<Facts>,
+}
+
+impl World {
+    fn facts(&self) -> Facts {
+        self.known.borrow().clone()
+    }
 }
 
 /// Where the recordings of one PBX come from.

@@ -13,6 +13,7 @@ pub mod heartbeat;
 pub mod jobs;
 pub mod links;
 pub mod log;
+pub mod probe;
 pub mod reasons;
 pub mod recordings;
 pub mod refusals;

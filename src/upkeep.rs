@@ -4,6 +4,7 @@
 
 pub mod compare;
 pub mod foretell;
+pub mod probe;
 
 use std::time::Duration;
 

@@ -3,17 +3,22 @@
 //! Green means that recordings arrive, not that a process runs: a PBX that sends nothing, a backlog
 //! that grows old and deliveries that are turned away are all said.
 
+mod facts;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
+pub use facts::{StoreFact, StoreStatus};
+
 use crate::config::{Pbx, Settings};
 use crate::model::id::PbxName;
 use crate::model::time::{UtcMs, day_start};
 use crate::spool::Spool;
 use crate::store::comparison;
+use crate::store::probe;
 use crate::store::series::{self, Since};
 use crate::store::status::{self, Flow, Gap, Refused};
 use crate::store::{Db, Error};
@@ -26,7 +31,7 @@ const EXPIRY_MIN: Duration = Duration::from_secs(2 * 24 * 3600);
 /// How far back gaps and conflicts are told.
 const TOLD_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Codes that no waiting mends.
-const FOR_A_PERSON: [&str; 10] = [
+const FOR_A_PERSON: [&str; 13] = [
     "pbx_login",
     "pbx_tls",
     "pbx_not_configured",
@@ -37,6 +42,9 @@ const FOR_A_PERSON: [&str; 10] = [
     "store_permission",
     "store_clock_skew",
     "spool_full",
+    "lock_not_enforced",
+    "lock_not_tried",
+    "lock_not_kept",
 ];
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -47,6 +55,7 @@ pub struct Status {
     pub act: bool,
     pub reasons: Vec<String>,
     pub pbxs: Vec<PbxStatus>,
+    pub store: StoreStatus,
     pub spool: SpoolStatus,
     pub refused: Vec<Refused>,
     pub not_understood: u64,
@@ -142,6 +151,8 @@ pub fn status(db: &Db, settings: &Settings, now: UtcMs) -> Result<Status, Error>
             counted(count, "delivery was", "deliveries were")
         ));
     }
+    let known = probe::facts(db)?;
+    reasons.extend(known.iter().filter_map(|known| facts::reason(&known.fact)));
     let spool = spool(db, settings, now)?;
     if spool
         .free_bytes
@@ -151,21 +162,15 @@ pub fn status(db: &Db, settings: &Settings, now: UtcMs) -> Result<Status, Error>
     }
     let this_week = UtcMs(now.0.saturating_sub(TOLD_FOR.as_millis() as i64));
     let conflicts = comparison::conflicts(db, this_week)?;
-    if !conflicts.is_empty() {
-        reasons.push(format!(
-            "{} other content by now: did a PBX's counter begin anew?",
-            counted(
-                conflicts.len() as u64,
-                "archived recording has",
-                "archived recordings have"
-            )
-        ));
-    }
+    reasons.extend(reason_of_conflicts(conflicts.len() as u64));
     Ok(Status {
         at: now,
         act: !reasons.is_empty(),
         reasons,
         pbxs,
+        store: StoreStatus {
+            facts: known.into_iter().map(facts::shown).collect(),
+        },
         spool,
         refused,
         not_understood: status::not_understood(db)?,
@@ -173,6 +178,11 @@ pub fn status(db: &Db, settings: &Settings, now: UtcMs) -> Result<Status, Error>
         gaps: status::gaps(db, this_week)?,
         conflicts,
     })
+}
+
+fn reason_of_conflicts(count: u64) -> Option<String> {
+    let have = counted(count, "archived recording has", "archived recordings have");
+    (count > 0).then(|| format!("{have} other content by now: did a PBX's counter begin anew?"))
 }
 
 fn today(db: &Db, pbx: &Pbx, now: UtcMs) -> Result<Today, Error> {

@@ -3,15 +3,18 @@
 use clap::Args;
 
 use super::{Exit, output};
+use crate::clock::Clock;
 use crate::config::Settings;
 use crate::model::chain::chain;
 use crate::model::id::PbxName;
-use crate::objects::{Canary, ObjectStore, Operation};
+use crate::model::lock::LockMode;
+use crate::model::promise::{Fact, Holds, Promise};
+use crate::objects::{ObjectStore, Operation};
 use crate::{pbx, random};
 
 #[derive(Args)]
 pub struct Arguments {
-    /// Also ask each PBX, and write, read back and remove a canary in the store
+    /// Also ask each PBX, and try with canaries whether the store keeps its promises
     #[arg(long)]
     online: bool,
 }
@@ -104,25 +107,45 @@ async fn ask_pbx(settings: &crate::config::Pbx, findings: &mut Findings) -> anyh
 async fn try_store(settings: &Settings, findings: &mut Findings) -> anyhow::Result<()> {
     let store = ObjectStore::open(&settings.store).await;
     let about = format!("store {}", store.describe());
-    match store.canary(&random::hex::<8>()?).await {
-        Ok(Canary::Removed) => {
-            findings.say("ok", &about, "a canary was written, read back and removed")
-        }
-        Ok(Canary::Stays { key, error }) => {
-            let text = format!(
-                "a canary was written and read back; {key} stays: {}",
-                chain(&error)
-            );
-            findings.say("warning", &about, &text)
-        }
+    let mode = settings.store.object_lock().map(|lock| lock.mode);
+    let tried = store
+        .probe(&random::hex::<8>()?, mode, Clock::system().now())
+        .await;
+    let probe = match tried {
+        Ok(probe) => probe,
         Err(error) => {
             let right = match error.operation() {
                 Some(Operation::Put) => "could not write",
                 Some(Operation::Get | Operation::Head) => "wrote, but could not read back",
                 _ => "failed",
             };
-            findings.say("FAILED", &about, &format!("{right}: {}", chain(&error)))
+            let text = format!("{right}: {}", chain(&error));
+            return findings.say("FAILED", &about, &text);
         }
+    };
+    match probe.stays {
+        None => findings.say("ok", &about, "a canary was written, read back and removed")?,
+        Some((key, error)) => {
+            let text = format!(
+                "a canary was written and read back; {key} stays: {}",
+                chain(&error)
+            );
+            findings.say("warning", &about, &text)?;
+        }
+    }
+    for fact in &probe.facts {
+        findings.say(word(fact, mode), &about, &fact.says())?;
+    }
+    Ok(())
+}
+
+/// Compliance that the store does not keep is a promise broken; all else has its way round.
+fn word(fact: &Fact, mode: Option<LockMode>) -> &'static str {
+    let of_lock = Promise::OF_LOCKS.contains(&fact.promise);
+    match fact.holds {
+        Holds::Yes => "ok",
+        Holds::No if of_lock && mode == Some(LockMode::Compliance) => "FAILED",
+        Holds::No | Holds::Unknown => "warning",
     }
 }
 

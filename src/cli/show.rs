@@ -200,6 +200,7 @@ fn print_recording(detail: &RecordingDetail) -> anyhow::Result<()> {
         ),
         ("announced", row.announced_at.clone()),
         ("archived", output::or_dash(row.archived_at.as_deref())),
+        ("locked", output::or_dash(row.lock_text())),
         ("source", row.source_url.clone()),
     ])?;
     if !detail.history.is_empty() {

@@ -42,6 +42,9 @@ fn print(status: &Status) -> anyhow::Result<()> {
     output::table(&head, &status.pbxs.iter().map(cells).collect::<Vec<_>>())?;
     output::line("")?;
     output::line(&spool(status))?;
+    for line in status.store.lines() {
+        output::line(&output::printable(&line))?;
+    }
     if status.not_understood > 0 {
         let text = "their text is in the view events, as unknown or unparsed";
         output::line(&format!(

@@ -7,7 +7,8 @@ use secrecy::SecretString;
 use super::kind::{Kind, StoreKind};
 use super::section::Section;
 use super::{
-    Access, Archive, Listen, Login, Pbx, S3Keys, S3Settings, Settings, Sse, StoreSettings, secret,
+    Access, Archive, Listen, Login, ObjectLock, Pbx, S3Keys, S3Settings, Settings, Sse,
+    StoreSettings, secret,
 };
 use crate::model::id::PbxName;
 use crate::model::job::Schedule;
@@ -31,6 +32,8 @@ pub(super) const S3_KEYS: &[&str] = &[
     "sse",
     "kms_key",
     "storage_class",
+    "object_lock",
+    "lock_for",
 ];
 /// What only `kind = "directory"` has.
 const DIRECTORY_KEYS: &[&str] = &["path"];
@@ -188,6 +191,7 @@ fn s3(section: &mut Section<'_, '_>) -> Option<S3Settings> {
     let sse = section.optional("sse", &Kind::SSE);
     let kms_key = section.optional("kms_key", &Kind::WORD);
     let storage_class = section.optional("storage_class", &Kind::WORD);
+    let object_lock = object_lock(section);
     let (sse, kms_key) = (sse?, kms_key?);
     if kms_key.is_some() && sse != Some(Sse::AwsKms) {
         return section.mistake("kms_key", "found without sse = \"aws:kms\", expected both");
@@ -202,7 +206,19 @@ fn s3(section: &mut Section<'_, '_>) -> Option<S3Settings> {
         sse,
         kms_key,
         storage_class: storage_class?,
+        object_lock: object_lock?,
     })
+}
+
+fn object_lock(section: &mut Section<'_, '_>) -> Option<Option<ObjectLock>> {
+    let mode = section.text("object_lock", &Kind::LOCK);
+    let lock_for = section.optional("lock_for", &Kind::DURATION);
+    match (mode?, lock_for?) {
+        (None, None) => Some(None),
+        (Some(mode), Some(lock_for)) => Some(Some(ObjectLock { mode, lock_for })),
+        (Some(_), None) => section.missing("lock_for", "how long, such as \"7y\""),
+        (None, Some(_)) => section.mistake("lock_for", "found without object_lock, expected both"),
+    }
 }
 
 fn keys(

@@ -17,6 +17,7 @@ use secrecy::SecretString;
 use super::{BaseUrl, ConnectTo, Sse};
 use crate::model::id::PbxName;
 use crate::model::key::{KeyTemplate, ObjectKey};
+use crate::model::lock::LockMode;
 use crate::model::vendor::Vendor;
 
 pub(super) struct Kind<T> {
@@ -178,6 +179,16 @@ impl Kind<StoreKind> {
         "s3" => Some(StoreKind::S3),
         _ => None,
     });
+}
+
+impl Kind<Option<LockMode>> {
+    pub const LOCK: Self = shown(
+        "\"off\", \"governance\" or \"compliance\"",
+        |text| match text {
+            "off" => Some(None),
+            text => LockMode::from_word(text).map(Some),
+        },
+    );
 }
 
 impl Kind<Sse> {

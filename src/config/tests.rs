@@ -225,7 +225,7 @@ fn store() {
         &[
             "line 6: store.path: missing, expected a path",
             "line 8: store.bucket: has no meaning with kind = \"directory\"",
-            "line 9: store.object_lock: unknown key, did you mean `access_key`?",
+            "line 9: store.object_lock: has no meaning with kind = \"directory\"",
         ],
     );
     check(
@@ -242,6 +242,24 @@ fn store() {
         &[
             "line 6: store.secret_key_file: missing, expected it beside the access key",
             "line 10: store.kms_key: found without sse = \"aws:kms\", expected both",
+        ],
+    );
+    check(
+        DIRECTORY,
+        &format!("{S3}object_lock = \"compliance\"\n"),
+        &["line 6: store.lock_for: missing, expected how long, such as \"7y\""],
+    );
+    check(
+        DIRECTORY,
+        &format!("{S3}lock_for = \"7y\"\n"),
+        &["line 9: store.lock_for: found without object_lock, expected both"],
+    );
+    check(
+        DIRECTORY,
+        &format!("{S3}object_lock = \"on\"\nlock_for = \"long\"\n"),
+        &[
+            "line 9: store.object_lock: found \"on\", expected \"off\", \"governance\" or \"compliance\"",
+            "line 10: store.lock_for: found \"long\", expected a duration above 0, such as 500ms, 5s, 2m, 1h or 14d",
         ],
     );
     check(

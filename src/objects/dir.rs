@@ -22,7 +22,7 @@ use crate::model::digest::{Digest, Hasher};
 use crate::model::key::ObjectKey;
 
 /// Unfinished writes lie in the root, where a sweep finds them without walking the archive.
-const PART_PREFIX: &str = super::canary::PREFIX;
+const PART_PREFIX: &str = super::probe::PREFIX;
 const PART_SUFFIX: &str = ".part";
 const FILE_MODE: u32 = 0o640;
 const DIRECTORY_MODE: u32 = 0o750;
@@ -58,11 +58,7 @@ impl Directory {
     /// A directory has no checksums: whoever needs one reads the object back.
     pub(super) async fn head(&self, key: &ObjectKey) -> Result<Option<Head>, Error> {
         let found = self.find(Operation::Head, key).await?;
-        Ok(found.map(|object| Head {
-            bytes: object.bytes,
-            sha256: None,
-            version_id: None,
-        }))
+        Ok(found.map(|object| head(object.bytes)))
     }
 
     pub(super) async fn get(&self, key: &ObjectKey) -> Result<Option<OpenObject>, Error> {
@@ -96,6 +92,15 @@ impl Directory {
         let (root, at) = (self.root.clone(), At::new(operation, key));
         blocking(move || open_object(&root, &at.key).map_err(|source| Error::disk(at, source)))
             .await
+    }
+}
+
+pub(super) fn head(bytes: u64) -> Head {
+    Head {
+        bytes,
+        sha256: None,
+        version_id: None,
+        lock: None,
     }
 }
 

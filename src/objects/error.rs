@@ -17,6 +17,8 @@ pub enum Operation {
     Get,
     Remove,
     List,
+    ReadLock,
+    SetLock,
 }
 
 /// What was attempted, and on which object.
@@ -43,6 +45,8 @@ impl fmt::Display for At {
             Operation::Get => "reading",
             Operation::Remove => "removing",
             Operation::List => "listing objects like",
+            Operation::ReadLock => "reading the lock of",
+            Operation::SetLock => "setting the lock of",
         };
         write!(f, "{doing} {}", self.key)
     }
@@ -88,6 +92,8 @@ pub enum Error {
     /// What was written a moment ago reads otherwise.
     #[error("{key}: the store gives back something else than was stored")]
     OtherContent { key: ObjectKey },
+    #[error("{key}: the store acknowledged it and does not have it")]
+    NotKept { key: ObjectKey },
     /// The object ended before its length, or stopped coming.
     #[error("{at}: cut off after {read_bytes} of {bytes} bytes")]
     Cut {
@@ -115,7 +121,19 @@ impl Error {
             | Error::Permission { at, .. }
             | Error::Disk { at, .. }
             | Error::Cut { at, .. } => Some(at.operation),
-            Error::Sweep { .. } | Error::Local { .. } | Error::OtherContent { .. } => None,
+            Error::Sweep { .. }
+            | Error::Local { .. }
+            | Error::OtherContent { .. }
+            | Error::NotKept { .. } => None,
+        }
+    }
+
+    /// The store heard of it and would not do it: no failure, and nothing on the way.
+    pub(super) fn is_refusal(&self) -> bool {
+        match self {
+            Error::Refused { .. } | Error::BadDigest { .. } => true,
+            Error::Unexpected { source, .. } => (400..500).contains(&source.status),
+            _ => false,
         }
     }
 

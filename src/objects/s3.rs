@@ -4,6 +4,8 @@
 //! taken from the environment (but for credentials, where the settings name none), or a PUT without
 //! its condition and its SHA-256.
 
+mod canaries;
+mod locks;
 mod metadata;
 mod sending;
 
@@ -103,6 +105,8 @@ impl Bucket {
             .set_server_side_encryption(self.sse.clone())
             .set_ssekms_key_id(self.kms_key.clone())
             .set_storage_class(self.storage_class.clone())
+            .set_object_lock_mode(put.lock.map(locks::mode))
+            .set_object_lock_retain_until_date(put.lock.map(locks::until))
             .body(body.stream())
             .customize()
             .config_override(Builder::new().timeout_config(answer_within(within)))
@@ -138,6 +142,10 @@ impl Bucket {
                 bytes: length(at, head.content_length)?,
                 sha256: head.checksum_sha256.as_deref().and_then(read_digest),
                 version_id: head.version_id,
+                lock: locks::read(
+                    head.object_lock_mode.as_ref(),
+                    head.object_lock_retain_until_date,
+                ),
             })),
             Err(error) => match failure(at, error) {
                 Failure::Answered(at, Answer { status: 404, .. }) => {
@@ -151,6 +159,7 @@ impl Bucket {
     pub(super) async fn get(
         &self,
         key: &ObjectKey,
+        version_id: Option<&str>,
         range: Option<Range>,
     ) -> Result<Option<AnswerBody>, Error> {
         let at = At::new(Operation::Get, key);
@@ -159,6 +168,7 @@ impl Bucket {
             .get_object()
             .bucket(&self.name)
             .key(self.key(key))
+            .set_version_id(version_id.map(str::to_owned))
             .set_range(
                 range.map(|Range { from, bytes }| format!("bytes={from}-{}", from + bytes - 1)),
             )
@@ -166,64 +176,26 @@ impl Bucket {
             .await;
         match asked {
             Ok(answer) => Ok(Some(AnswerBody {
-                bytes: length(at, answer.content_length)?,
+                head: Head {
+                    bytes: length(at, answer.content_length)?,
+                    sha256: None,
+                    version_id: answer.version_id,
+                    lock: locks::read(
+                        answer.object_lock_mode.as_ref(),
+                        answer.object_lock_retain_until_date,
+                    ),
+                },
                 stream: answer.body,
             })),
             Err(error) => match failure(at, error) {
-                Failure::Answered(_, answer) if answer.code.as_deref() == Some("NoSuchKey") => {
+                Failure::Answered(_, answer)
+                    if matches!(answer.code.as_deref(), Some("NoSuchKey" | "NoSuchVersion")) =>
+                {
                     Ok(None)
                 }
                 failure => Err(failure.into()),
             },
         }
-    }
-
-    pub(super) async fn remove_canary(
-        &self,
-        key: &ObjectKey,
-        version_id: Option<&str>,
-    ) -> Result<(), Error> {
-        let at = At::new(Operation::Remove, key);
-        let removed = self
-            .client
-            .delete_object()
-            .bucket(&self.name)
-            .key(self.key(key))
-            .set_version_id(version_id.map(str::to_owned))
-            .send()
-            .await;
-        removed
-            .map(|_| ())
-            .map_err(|error| failure(at, error).into())
-    }
-
-    /// Removes canaries that were left, where that is allowed. A canary has the one name only, so
-    /// a plain delete hides what versions keep of it.
-    pub(super) async fn sweep(&self) -> Result<usize, Error> {
-        let prefix = format!("{}{}canary-", self.prefix, super::canary::PREFIX);
-        let pattern: ObjectKey = format!("{}canary-", super::canary::PREFIX)
-            .parse()
-            .expect("a fixed name is a key");
-        let listed = self
-            .client
-            .list_objects_v2()
-            .bucket(&self.name)
-            .prefix(prefix)
-            .send()
-            .await
-            .map_err(|error| Error::from(failure(At::new(Operation::List, &pattern), error)))?;
-        let names = listed.contents.unwrap_or_default();
-        let names = names.into_iter().filter_map(|object| object.key);
-        let mut removed = 0;
-        for name in names {
-            let key = name
-                .strip_prefix(&self.prefix)
-                .and_then(|key| key.parse().ok());
-            let Some(key) = key else { continue };
-            self.remove_canary(&key, None).await?;
-            removed += 1;
-        }
-        Ok(removed)
     }
 
     pub(super) fn describe(&self) -> String {
@@ -255,13 +227,14 @@ impl Bucket {
 /// The body of an answer being read.
 #[derive(Debug)]
 pub struct AnswerBody {
-    bytes: u64,
+    head: Head,
     stream: ByteStream,
 }
 
 impl AnswerBody {
-    pub(super) fn bytes(&self) -> u64 {
-        self.bytes
+    /// Its length is that of what is read.
+    pub(super) fn head(&self) -> &Head {
+        &self.head
     }
 
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, Source> {

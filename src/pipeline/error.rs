@@ -35,6 +35,13 @@ pub enum StageError {
     NotProved { key: ObjectKey },
     #[error("another recording lies at {key}; it is left as it is, the local copy is kept")]
     Conflict { key: ObjectKey },
+    /// `fact` goes after "the store".
+    #[error("object_lock = \"compliance\" cannot be kept: the store {fact}")]
+    LockNotEnforced { fact: String },
+    #[error("whether the store keeps to its object lock is not known yet")]
+    LockNotTried,
+    #[error("{key} does not have the lock that it was stored with")]
+    LockNotKept { key: ObjectKey },
     #[error("use the index to {stage}")]
     Index {
         stage: &'static str,
@@ -81,6 +88,9 @@ impl StageError {
             StageError::Store(error) => of_store(error),
             StageError::NotProved { .. } => Code::NotProved,
             StageError::Conflict { .. } => Code::Conflict,
+            StageError::LockNotEnforced { .. } => Code::LockNotEnforced,
+            StageError::LockNotTried => Code::LockNotTried,
+            StageError::LockNotKept { .. } => Code::LockNotKept,
             StageError::Index {
                 source: store::Error::LeaseLost(_),
                 ..
@@ -97,9 +107,12 @@ impl StageError {
             }
             StageError::NotAudio(_) | StageError::Doubtful { .. } => "verify",
             StageError::Tag(_) => "tag",
-            StageError::Store(_) | StageError::NotProved { .. } | StageError::Conflict { .. } => {
-                "upload"
-            }
+            StageError::Store(_)
+            | StageError::NotProved { .. }
+            | StageError::Conflict { .. }
+            | StageError::LockNotEnforced { .. }
+            | StageError::LockNotTried
+            | StageError::LockNotKept { .. } => "upload",
             StageError::Spool { stage, .. } | StageError::Index { stage, .. } => stage,
         }
     }
@@ -145,7 +158,7 @@ fn of_store(error: &objects::Error) -> Code {
         Error::Local { .. } => Code::Spool,
         Error::Full { .. } => Code::StoreFull,
         Error::Permission { .. } => Code::StorePermission,
-        Error::OtherContent { .. } => Code::StoreOtherContent,
+        Error::OtherContent { .. } | Error::NotKept { .. } => Code::StoreOtherContent,
         Error::Cut { .. } => Code::StoreCut,
     }
 }

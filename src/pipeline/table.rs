@@ -107,6 +107,12 @@ table! {
         "the store gives back something else than was stored", "do not trust this store; look at it";
     NotProved "not_proved" Later(None),
         "the object is not in the store as it was sent", "look at the store if it goes on";
+    LockNotEnforced "lock_not_enforced" Later(None),
+        "object_lock = \"compliance\" is set, and the store was seen to break its locks", "use a store that enforces object lock, or set object_lock to what it can keep";
+    LockNotTried "lock_not_tried" Later(None),
+        "object_lock is set, and the store's locks could not be tried yet", "callvault check --online says why";
+    LockNotKept "lock_not_kept" Later(None),
+        "the object is in the store without the lock that it was to have", "look at the bucket's object lock if it goes on; give the key s3:PutObjectRetention";
     Conflict "conflict" Permanent,
         "another recording lies at this key; it is left, ours is kept in the spool", "find out who else writes this bucket; then callvault jobs retry";
     Index "index" Later(None),

@@ -2,13 +2,16 @@
 
 use super::World;
 use super::error::StageError;
+use super::lock::{self, Held};
 use super::tag::Tagged;
 use crate::failpoint::{self, Effect};
 use crate::model::digest::{Digest, Hasher};
 use crate::model::key::ObjectKey;
+use crate::model::lock::Lock;
 use crate::model::manifest;
+use crate::model::promise::{Holds, Promise};
 use crate::model::rebuilt::Rebuilt;
-use crate::objects::{Body, FileRange, ObjectStore, Put, Stored};
+use crate::objects::{self, Body, FileRange, Head, ObjectStore, Put, Stored};
 use crate::store::recordings::{Claim, Frozen, Proved};
 
 /// The store holds the recording, proved, and its manifest.
@@ -18,19 +21,21 @@ pub struct Uploaded {
 }
 
 pub async fn upload(world: &World, tagged: Tagged) -> Result<Uploaded, StageError> {
-    let (objects, frozen) = (&world.objects, &tagged.frozen);
+    let frozen = &tagged.frozen;
+    let lock = lock::promised(world, &tagged.claim).await?;
     let not_proved = || StageError::NotProved {
         key: frozen.key.clone(),
     };
-    let stored = put_object(objects, &tagged).await?;
-    let found = find(objects, &frozen.key).await?.ok_or_else(not_proved)?;
-    let proved = match (found.is(frozen), stored) {
+    let stored = put_object(world, &tagged, lock).await?;
+    let found = find(world, &frozen.key).await?.ok_or_else(not_proved)?;
+    let has = found.lock;
+    let mut proved = match (found.is(frozen), stored) {
         (true, Stored::Created { version_id }) => found.proved(version_id),
         (true, Stored::AlreadyThere) => found.proved(None),
-        (false, Stored::AlreadyThere) => adopt(objects, &tagged, found).await?,
+        (false, Stored::AlreadyThere) => adopt(&world.objects, &tagged, found).await?,
         (false, Stored::Created { .. }) => return Err(not_proved()),
     };
-    put_manifest(objects, frozen, &proved).await?;
+    finish(world, frozen, &mut proved, has, lock).await?;
     Ok(Uploaded {
         claim: tagged.claim,
         proved,
@@ -44,16 +49,55 @@ pub async fn already(world: &World, claim: Claim) -> Result<Result<Uploaded, Cla
     let Some(frozen) = claim.frozen.as_ref().filter(|_| !local.exists()) else {
         return Ok(Err(claim));
     };
-    let found = find(&world.objects, &frozen.key).await?;
-    let ours = found.filter(|found| found.is(frozen));
-    let Some(proved) = ours.map(|found| found.proved(None)) else {
+    let found = find(world, &frozen.key).await?;
+    let Some(ours) = found.filter(|found| found.is(frozen)) else {
         return Ok(Err(claim));
     };
-    put_manifest(&world.objects, frozen, &proved).await?;
+    let lock = lock::promised(world, &claim).await?;
+    let (has, mut proved) = (ours.lock, ours.proved(None));
+    finish(world, frozen, &mut proved, has, lock).await?;
     Ok(Ok(Uploaded { claim, proved }))
 }
 
-async fn put_object(objects: &ObjectStore, tagged: &Tagged) -> Result<Stored, StageError> {
+/// The object is there, proved: it gets its lock, where it has none yet, and its manifest.
+async fn finish(
+    world: &World,
+    frozen: &Frozen,
+    proved: &mut Proved,
+    has: Option<Lock>,
+    lock: Option<Lock>,
+) -> Result<(), StageError> {
+    let object = Held {
+        key: &frozen.key,
+        version_id: proved.version_id.as_deref(),
+        lock: has,
+        is_ours: !proved.adopted,
+    };
+    proved.locked = lock::hold(world, object, lock).await?;
+    put_manifest(world, frozen, proved, lock).await
+}
+
+/// Never in place of what is there. Where the store does not see to that, it is asked before: of
+/// one archive, only one row has this key, and only one try at a time has the row.
+async fn put_new(world: &World, put: Put<'_>) -> Result<Stored, StageError> {
+    let one_wins = world.facts().holds(Promise::LetsOneWriterWin);
+    if one_wins != Holds::Yes {
+        match world.objects.head(put.key).await {
+            Ok(None) => {}
+            Ok(Some(_)) => return Ok(Stored::AlreadyThere),
+            // A key that may not ask: only to a store seen to ignore the condition is nothing sent.
+            Err(objects::Error::Refused { .. }) if one_wins == Holds::Unknown => {}
+            Err(error) => return Err(StageError::Store(error)),
+        }
+    }
+    world.objects.put_new(put).await.map_err(StageError::Store)
+}
+
+async fn put_object(
+    world: &World,
+    tagged: &Tagged,
+    lock: Option<Lock>,
+) -> Result<Stored, StageError> {
     let frozen = &tagged.frozen;
     let put = Put {
         key: &frozen.key,
@@ -68,9 +112,10 @@ async fn put_object(objects: &ObjectStore, tagged: &Tagged) -> Result<Stored, St
         sha256: frozen.object_sha256,
         content_type: "audio/mpeg",
         metadata: essentials(tagged),
+        lock,
     };
     failpoint::before(Effect::Put);
-    let stored = objects.put_new(put).await.map_err(StageError::Store)?;
+    let stored = put_new(world, put).await?;
     failpoint::after(Effect::Put);
     Ok(stored)
 }
@@ -107,10 +152,21 @@ struct Found {
     sha256: Digest,
     bytes: u64,
     version_id: Option<String>,
+    lock: Option<Lock>,
     how: &'static str,
 }
 
 impl Found {
+    fn new(sha256: Digest, head: Head, how: &'static str) -> Found {
+        Found {
+            sha256,
+            bytes: head.bytes,
+            version_id: head.version_id,
+            lock: head.lock,
+            how,
+        }
+    }
+
     fn is(&self, frozen: &Frozen) -> bool {
         (self.sha256, self.bytes) == (frozen.object_sha256, frozen.object_bytes)
     }
@@ -122,30 +178,35 @@ impl Found {
             version_id: version_id.or(self.version_id),
             how: self.how,
             adopted: false,
+            locked: None,
         }
     }
 }
 
-/// By the checksum that the store keeps, or, where it keeps none, by reading the object back.
-async fn find(objects: &ObjectStore, key: &ObjectKey) -> Result<Option<Found>, StageError> {
-    failpoint::before(Effect::Head);
-    let head = objects.head(key).await.map_err(StageError::Store)?;
-    failpoint::after(Effect::Head);
-    let Some(head) = head else { return Ok(None) };
-    let (sha256, how) = match head.sha256 {
-        Some(sha256) => (Some(sha256), "by the store's own SHA-256"),
-        None => (read_digest(objects, key).await?, "read back and hashed"),
-    };
-    Ok(sha256.map(|sha256| Found {
-        sha256,
-        bytes: head.bytes,
-        version_id: head.version_id,
-        how,
-    }))
+/// By the store's own SHA-256, where the store was seen to deserve that; else by reading the object
+/// back.
+async fn find(world: &World, key: &ObjectKey) -> Result<Option<Found>, StageError> {
+    failpoint::before(Effect::Prove);
+    let found = look_for(world, key).await;
+    failpoint::after(Effect::Prove);
+    found
 }
 
-async fn read_digest(objects: &ObjectStore, key: &ObjectKey) -> Result<Option<Digest>, StageError> {
-    objects.digest(key).await.map_err(StageError::Store)
+async fn look_for(world: &World, key: &ObjectKey) -> Result<Option<Found>, StageError> {
+    if !world.facts().proves_by_head() {
+        return read_back(&world.objects, key).await;
+    }
+    let head = world.objects.head(key).await.map_err(StageError::Store)?;
+    let Some(head) = head else { return Ok(None) };
+    match head.sha256 {
+        Some(sha256) => Ok(Some(Found::new(sha256, head, "by the store's own SHA-256"))),
+        None => read_back(&world.objects, key).await,
+    }
+}
+
+async fn read_back(objects: &ObjectStore, key: &ObjectKey) -> Result<Option<Found>, StageError> {
+    let read = objects.digest(key).await.map_err(StageError::Store)?;
+    Ok(read.map(|(sha256, head)| Found::new(sha256, head, "read back and hashed")))
 }
 
 /// An object that an earlier life of this archive stored under another tag: if the original that
@@ -178,9 +239,10 @@ async fn adopt(objects: &ObjectStore, tagged: &Tagged, found: Found) -> Result<P
 /// The manifest is made once, and proved as the object is. One that lies beside an adopted object
 /// is adopted with it; where that has none, it gets ours, with its own digest in it.
 async fn put_manifest(
-    objects: &ObjectStore,
+    world: &World,
     frozen: &Frozen,
     proved: &Proved,
+    lock: Option<Lock>,
 ) -> Result<(), StageError> {
     let key = frozen.key.manifest();
     let ours = &frozen.manifest;
@@ -198,21 +260,29 @@ async fn put_manifest(
         sha256,
         content_type: "application/json",
         metadata: Vec::new(),
+        lock,
     };
     failpoint::before(Effect::Manifest);
-    let stored = objects.put_new(put).await.map_err(StageError::Store)?;
+    let stored = put_new(world, put).await?;
     failpoint::after(Effect::Manifest);
     let was_there = stored == Stored::AlreadyThere;
-    if was_there && proved.adopted {
-        return Ok(());
-    }
-    let found = find(objects, &key).await?.map(|found| found.sha256);
-    match found {
-        Some(found) if found == sha256 => Ok(()),
+    let not_proved = || StageError::NotProved { key: key.clone() };
+    let found = find(world, &key).await?.ok_or_else(not_proved)?;
+    let is_adopted = was_there && proved.adopted;
+    if found.sha256 != sha256 && !is_adopted {
         // As above: only what reads so twice is another's.
-        Some(found) if was_there && read_digest(objects, &key).await? == Some(found) => {
-            Err(StageError::Conflict { key })
-        }
-        _ => Err(StageError::NotProved { key }),
+        let again = read_back(&world.objects, &key).await?;
+        return match again.is_some_and(|again| was_there && again.sha256 == found.sha256) {
+            true => Err(StageError::Conflict { key }),
+            false => Err(not_proved()),
+        };
     }
+    let manifest = Held {
+        key: &key,
+        version_id: found.version_id.as_deref(),
+        lock: found.lock,
+        is_ours: !is_adopted,
+    };
+    lock::hold(world, manifest, lock).await?;
+    Ok(())
 }

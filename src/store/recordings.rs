@@ -16,6 +16,7 @@ use crate::model::event::FetchPath;
 use crate::model::id::{CallId, EventSeq, LegId, PbxName, RecordingId};
 use crate::model::job::State;
 use crate::model::key::ObjectKey;
+use crate::model::lock::{Lock, LockMode};
 use crate::model::time::UtcMs;
 
 /// A recording that an event announced.
@@ -57,6 +58,8 @@ pub struct Claim {
     pub kept: Option<Kept>,
     pub take_kept: bool,
     pub frozen: Option<Frozen>,
+    /// Committed before the first PUT.
+    pub lock: Option<Lock>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +90,16 @@ pub struct Proved {
     pub how: &'static str,
     /// The object stood there already, made by an earlier life of this archive.
     pub adopted: bool,
+    pub locked: Option<Locked>,
+}
+
+/// What became of the lock that was asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Locked {
+    /// None where the store was seen to keep none.
+    pub lock: Option<Lock>,
+    /// Said in custody: how that is known.
+    pub how: &'static str,
 }
 
 /// Makes a job of each announcement, once: announced again, it may be compared.
@@ -206,7 +219,8 @@ pub fn claim(
         WHERE id = ?1 AND ripe = 1 \
         RETURNING id, pbx, recording, call, leg, part, attempt, dated, announced_ms, window_ms, \
             source_url, fetch_path, original_sha256, original_bytes, object_key, object_sha256, \
-            object_bytes, media_ms, media_flags, announced_seq, kept, take_kept";
+            object_bytes, media_ms, media_flags, announced_seq, kept, take_kept, lock_mode, \
+            lock_until_ms";
     let key = params![row, lease_until.0];
     let Some(mut claim) = first(tx, "claim a recording", sql, key, claimed)? else {
         return Ok(None);
@@ -276,6 +290,12 @@ fn claimed(row: &Row) -> rusqlite::Result<Claim> {
         kept: word(row.get(20)?, Kept::from_word),
         take_kept: row.get(21)?,
         frozen,
+        lock: word(row.get(22)?, LockMode::from_word)
+            .zip(row.get(23)?)
+            .map(|(mode, until)| Lock {
+                mode,
+                until: UtcMs(until),
+            }),
     })
 }
 

@@ -45,13 +45,16 @@ pub struct RecordingRow {
     pub last_error: Option<String>,
     pub next_at: Option<String>,
     pub source_url: String,
+    /// The lock that the stored object has.
+    pub lock_mode: Option<String>,
+    pub lock_until: Option<String>,
 }
 
 const RECORDING_COLUMNS: &str = "v.recording, v.pbx, v.call, v.leg, v.part, v.state, \
     v.direction, v.external, v.extension, v.did, v.started_at, v.started_at_local, v.duration_s, \
     v.media_duration_s, v.transfer, v.transferred_to, v.finish, v.flags, v.object_key, v.bytes, \
     v.original_sha256, v.object_sha256, v.archived_at, v.announced_at, v.attempts, v.code, \
-    v.last_error, v.next_at, v.source_url";
+    v.last_error, v.next_at, v.source_url, v.lock_mode, v.lock_until";
 
 fn recording(row: &Row) -> rusqlite::Result<RecordingRow> {
     let digest = |text: Option<String>| text.filter(|hex| !hex.is_empty());
@@ -85,6 +88,8 @@ fn recording(row: &Row) -> rusqlite::Result<RecordingRow> {
         last_error: row.get(26)?,
         next_at: row.get(27)?,
         source_url: row.get(28)?,
+        lock_mode: row.get(29)?,
+        lock_until: row.get(30)?,
     })
 }
 
@@ -130,6 +135,12 @@ impl Where {
 }
 
 impl RecordingRow {
+    /// `compliance until 2033-03-07T14:23:18Z`
+    pub fn lock_text(&self) -> Option<String> {
+        let (mode, until) = self.lock_mode.as_ref().zip(self.lock_until.as_ref())?;
+        Some(format!("{mode} until {until}"))
+    }
+
     /// Where it stands in a listing, newest first.
     pub fn place(&self) -> Place {
         let announced = || format!("{}Z", self.announced_at.get(..19).unwrap_or_default());

@@ -7,10 +7,11 @@ use rusqlite::params;
 
 use super::attempts::{self, Failure};
 use super::custody::{self, Entry};
-use super::recordings::{Claim, Frozen, Original, Proved};
+use super::recordings::{Claim, Frozen, Locked, Original, Proved};
 use super::{Error, Tx, execute};
 use crate::model::doubt::Kept;
 use crate::model::id::PbxName;
+use crate::model::lock::Lock;
 use crate::model::time::UtcMs;
 
 /// Notes the body that lies in the spool, and whether it is not believed yet; another one may
@@ -79,12 +80,21 @@ pub fn freeze(tx: &mut Tx, claim: &Claim, frozen: &Frozen, now: UtcMs) -> Result
     )
 }
 
+/// Commits the lock that the object will be sent with, the same by every retry.
+pub fn promise_lock(tx: &mut Tx, claim: &Claim, lock: Lock) -> Result<(), Error> {
+    let sql = "UPDATE recording SET lock_mode = ?3, lock_until_ms = ?4 \
+        WHERE id = ?1 AND state = 'pending' AND attempt = ?2 AND lock_mode IS NULL";
+    let row = params![claim.row, claim.attempt, lock.mode.as_str(), lock.until.0];
+    held(claim, execute(tx, "promise a lock", sql, row)?)
+}
+
 /// The end of a recording's way: the store holds it, proved, and the index says so.
 pub fn archived(tx: &mut Tx, claim: &Claim, proved: &Proved, now: UtcMs) -> Result<(), Error> {
     let sql = "UPDATE recording SET state = 'archived', due_ms = NULL, lease_ms = NULL, \
         code = NULL, last_error = NULL, archived_ms = ?3, object_sha256 = ?4, object_bytes = ?5, \
-        version_id = ?6 \
+        version_id = ?6, lock_mode = ?7, lock_until_ms = ?8 \
         WHERE id = ?1 AND state = 'pending' AND attempt = ?2";
+    let lock = proved.locked.and_then(|locked| locked.lock);
     let row = params![
         claim.row,
         claim.attempt,
@@ -92,6 +102,8 @@ pub fn archived(tx: &mut Tx, claim: &Claim, proved: &Proved, now: UtcMs) -> Resu
         proved.object_sha256.as_bytes(),
         proved.object_bytes as i64,
         proved.version_id,
+        lock.map(|lock| lock.mode.as_str()),
+        lock.map(|lock| lock.until.0),
     ];
     held(claim, execute(tx, "index a recording", sql, row)?)?;
     execute(
@@ -110,10 +122,15 @@ pub fn archived(tx: &mut Tx, claim: &Claim, proved: &Proved, now: UtcMs) -> Resu
         .version_id
         .as_deref()
         .map(|id| format!(", version {id}"));
+    let locked = proved.locked.map(|Locked { lock, how }| match lock {
+        Some(lock) => format!(", locked: {lock}, {how}"),
+        None => format!(", not locked: {how}"),
+    });
     let detail = format!(
-        "SHA-256 {}{}",
+        "SHA-256 {}{}{}",
         proved.object_sha256,
-        version.unwrap_or_default()
+        version.unwrap_or_default(),
+        locked.unwrap_or_default(),
     );
     custody::append(
         tx,

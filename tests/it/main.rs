@@ -19,6 +19,7 @@ mod pbx_answers;
 mod pbx_bodies;
 mod pbx_ends;
 mod pbx_tls;
+mod promises;
 mod reading;
 mod readme;
 mod restart;

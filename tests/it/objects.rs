@@ -32,6 +32,7 @@ fn put(key: &ObjectKey, body: Body, sha256: Digest) -> Put<'_> {
         sha256,
         content_type: AUDIO,
         metadata: vec![("recording", "hq/230307142318_40-2-1".to_owned())],
+        lock: None,
     }
 }
 
@@ -76,6 +77,7 @@ fn settings(endpoint: String, access_key: &str, secret_key: &str) -> S3Settings 
         sse: None,
         kms_key: None,
         storage_class: None,
+        object_lock: None,
     }
 }
 
@@ -140,6 +142,7 @@ async fn round_trip(store: &ObjectStore) {
             bytes: content.len() as u64,
             sha256: head.sha256.and(Some(Digest::of(content))),
             version_id,
+            lock: None,
         };
         assert_eq!(head, expected);
         if matches!(store, ObjectStore::S3(_)) {

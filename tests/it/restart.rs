@@ -1,7 +1,7 @@
 //! Killed at any moment, and started again: what was under way goes on, and nothing counts twice.
 
 use std::fs;
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::thread;
@@ -24,17 +24,27 @@ fn announce(service: &Service) {
     hook::post(service.hook(), url);
 }
 
-/// A store that takes what is put and never says a word about it; what else is asked, it refuses.
+/// A store that has nothing, takes what is put and never says a word about it; what else is asked,
+/// it refuses.
 fn silent_store() -> String {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let store = s3(&format!("http://{}", listener.local_addr().unwrap()));
     thread::spawn(move || {
         let mut held = Vec::new();
-        for mut stream in listener.incoming().map_while(Result::ok) {
-            let mut method = [0; 3];
-            if stream.read_exact(&mut method).is_ok() && method == *b"PUT" {
-                held.push(stream);
-            }
+        for stream in listener.incoming().map_while(Result::ok) {
+            let (mut stream, mut head) = (BufReader::new(stream), String::new());
+            while !head.ends_with("\r\n\r\n") && stream.read_line(&mut head).unwrap_or(0) > 0 {}
+            let status = match head.split(['/', '?', ' ']).collect::<Vec<_>>()[..] {
+                ["PUT", ..] => {
+                    held.push(stream);
+                    continue;
+                }
+                ["HEAD", _, _, "hq", ..] => "404 Not Found",
+                ["HEAD", ..] => "200 OK",
+                _ => continue,
+            };
+            let answer = format!("HTTP/1.1 {status}\r\nConnection: close\r\n\r\n");
+            let _ = stream.get_mut().write_all(answer.as_bytes());
         }
     });
     store

@@ -88,6 +88,7 @@ fn job(service: &Service, name: &str) -> Value {
 
 /// The bucket holds exactly what the index says, once each, and nothing else.
 async fn assert_all_there(service: &Service, weed: &Weed, recordings: usize) {
+    service.wait_until_store_is_tried();
     let rows = service.rows(SQL);
     assert_eq!(rows.len(), recordings);
     let mut expected = Vec::new();

@@ -13,6 +13,7 @@ pub mod pbx;
 pub mod people;
 pub mod port;
 pub mod proxy;
+pub mod rclone;
 pub mod service;
 pub mod soak;
 pub mod tls;

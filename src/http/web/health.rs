@@ -36,6 +36,7 @@ pub async fn health(api: &Api, visit: &Visit) -> Shown {
             @for pbx in &status.pbxs { (pbx_card(api, pbx)) }
             (spool_card(&status))
         }
+        @for line in status.store.lines() { p.dim { (sentence(&line)) } }
         (charts::charts(&api.settings, &series))
         (held_up(api, visit, &jobs))
         (refused(&status))

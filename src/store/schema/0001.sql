@@ -143,6 +143,10 @@ CREATE TABLE recording (
     version_id      TEXT,
     archived_ms     INTEGER,
 
+    -- The lock that the object is sent with, by every retry; once archived, the one it has.
+    lock_mode       TEXT CHECK (lock_mode IN ('governance', 'compliance')),
+    lock_until_ms   INTEGER,
+
     UNIQUE (pbx, recording),
     CHECK ((call IS NULL) = (leg IS NULL) AND (leg IS NULL) = (part IS NULL)),
     CHECK ((state = 'pending') = (due_ms IS NOT NULL)),
@@ -152,6 +156,7 @@ CREATE TABLE recording (
     CHECK ((original_sha256 IS NULL) = (original_bytes IS NULL)),
     CHECK ((object_key IS NULL) = (object_sha256 IS NULL)
        AND (object_key IS NULL) = (object_bytes IS NULL)),
+    CHECK ((lock_mode IS NULL) = (lock_until_ms IS NULL)),
     CHECK ((state = 'archived') = (archived_ms IS NOT NULL)),
     CHECK (state <> 'archived' OR (object_key IS NOT NULL AND original_sha256 IS NOT NULL)),
     CHECK (state <> 'failed' OR (code IS NOT NULL AND last_error IS NOT NULL))
@@ -302,6 +307,14 @@ CREATE TABLE gap (
     to_ms   INTEGER NOT NULL
 ) STRICT;
 
+-- What trying the store has shown, a row a promise; of this life of the service only.
+CREATE TABLE probe (
+    promise TEXT PRIMARY KEY,
+    holds   TEXT NOT NULL CHECK (holds IN ('yes', 'no', 'unknown')),
+    detail  TEXT,
+    at_ms   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- The public views.
 
 CREATE VIEW recordings AS
@@ -338,7 +351,10 @@ SELECT r.pbx || '/' || r.recording AS recording,
        r.code AS code,
        r.last_error AS last_error,
        strftime('%Y-%m-%dT%H:%M:%fZ', r.due_ms / 1000.0, 'unixepoch') AS next_at,
-       r.source_url AS source_url
+       r.source_url AS source_url,
+       CASE r.state WHEN 'archived' THEN r.lock_mode END AS lock_mode,
+       CASE r.state WHEN 'archived' THEN strftime('%Y-%m-%dT%H:%M:%SZ', r.lock_until_ms / 1000,
+            'unixepoch') END AS lock_until
   FROM recording r
   LEFT JOIN call c ON c.pbx = r.pbx AND c.call = r.call
   LEFT JOIN leg l ON l.call_id = c.id AND l.leg = r.leg;

@@ -41,6 +41,7 @@ fn the_same_bytes_are_found(vault: &Vault) {
     shut.open();
     service.restart();
     service.wait_for_recordings("archived", 1);
+    service.wait_until_store_is_tried();
     service.kill();
     let (stored, known) = (vault.contents(), row(&service, RECORDING));
     fs::remove_dir_all(service.data_dir()).unwrap();
@@ -49,6 +50,7 @@ fn the_same_bytes_are_found(vault: &Vault) {
     service.restart();
     service.wait_for_recordings("archived", 1);
     wait_until_released(&service);
+    service.wait_until_store_is_tried();
     assert_eq!(vault.contents(), stored);
     assert_eq!(vault.keys(), keys([RECORDING]));
     let now = row(&service, RECORDING);

@@ -113,7 +113,7 @@ fn deaths(vault: &Vault, passes: &BTreeMap<&str, usize>) -> Vec<Deaths> {
 }
 
 fn is_of_the_store(name: &str) -> bool {
-    ["-put", "-head", "-manifest", "-index", "-release"]
+    ["-put", "-prove", "-manifest", "-index", "-release"]
         .iter()
         .any(|end| name.ends_with(end))
 }

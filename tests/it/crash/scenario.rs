@@ -159,6 +159,7 @@ impl<'a> Story<'a> {
         wait_for("the spool is empty", SETTLED_WITHIN, || {
             spooled(&self.service).is_empty()
         });
+        self.service.wait_until_store_is_tried();
         let mut expected = keys(RECORDINGS);
         expected.sort();
         assert_eq!(self.vault.keys_below(&self.prefix), expected);

@@ -9,6 +9,8 @@ use std::thread;
 use bytes::Bytes;
 use callvault::config::{S3Settings, Sse};
 use callvault::model::digest::Digest;
+use callvault::model::lock::{Lock, LockMode};
+use callvault::model::time::UtcMs;
 use callvault::objects::{Body, Error, FileRange};
 
 use super::{AUDIO, key, put, s3, settings, settings_of, variant, whole};
@@ -142,7 +144,10 @@ async fn a_put_carries_its_condition_its_checksum_and_its_length() {
         (in_memory, sha256.to_string()),
         (streamed, "UNSIGNED-PAYLOAD".to_owned()),
     ] {
-        store.put_new(put(&key, body, sha256)).await.unwrap();
+        let mut put = put(&key, body, sha256);
+        // Ends on a whole second, and not before it was to.
+        put.lock = Some(Lock::new(LockMode::Compliance, UtcMs(1_931_012_345_001)));
+        store.put_new(put).await.unwrap();
         let head = heads.recv().unwrap();
         assert!(
             head.starts_with("PUT /calls/archive/one/hq/a.mp3"),
@@ -158,6 +163,12 @@ async fn a_put_carries_its_condition_its_checksum_and_its_length() {
             ("x-amz-server-side-encryption", Some("aws:kms")),
             ("x-amz-server-side-encryption-aws-kms-key-id", Some("key-1")),
             ("x-amz-storage-class", Some("STANDARD_IA")),
+            ("x-amz-object-lock-mode", Some("COMPLIANCE")),
+            (
+                "x-amz-object-lock-retain-until-date",
+                Some("2031-03-11T16:19:06Z"),
+            ),
+            ("x-amz-bypass-governance-retention", None),
             ("transfer-encoding", None),
             ("content-encoding", None),
             ("content-md5", None),

@@ -103,6 +103,7 @@ async fn each_fault_alone_is_waited_out() {
     weed.create_bucket("calls", true).await;
     let (mut proxy, pbx) = (Proxy::start(&weed.endpoint()), Pbx::start());
     let service = behind(&proxy, &weed, &pbx).start();
+    service.wait_until_store_is_tried();
     for (counter, (faults, code, may_be_there)) in CASES.iter().enumerate() {
         let name = name(counter);
         eprintln!("{faults:?}");

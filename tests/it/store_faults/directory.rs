@@ -105,6 +105,7 @@ fn a_full_and_a_read_only_directory_are_waited_out() {
     assert_eq!(state(&service, &name(1)), "pending");
     disk.remount("rw");
     wait_until_archived(&service, &name(1));
+    service.wait_until_store_is_tried();
     assert_eq!(files(&archive), [both(&name(0)), both(&name(1))].concat());
     assert_verified(&service);
     drop(service);
@@ -142,6 +143,7 @@ fn a_directory_that_is_away_is_waited_out() {
     for name in [name(0), name(1)] {
         wait_until_archived(&service, &name);
     }
+    service.wait_until_store_is_tried();
     assert_eq!(files(&archive), [both(&name(0)), both(&name(1))].concat());
     assert_verified(&service);
 }

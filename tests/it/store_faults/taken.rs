@@ -47,6 +47,7 @@ fn stored(service: &Service, name: &str) -> Vec<Value> {
 async fn our_own_object_is_archived() {
     let (weed, proxy, pbx) = start().await;
     let service = behind(&proxy, &weed, &pbx).start();
+    service.wait_until_store_is_tried();
     let name = name(0);
     // The store has it and the answer is lost: the next PUT meets it.
     proxy.plan(|request| (request.method == "PUT" && request.nth == 0).then_some(Fault::DropAfter));
@@ -74,6 +75,7 @@ async fn live_once(weed: &Weed, proxy: &Proxy, pbx: &Pbx, name: &str) {
     service.wait_until_read();
     announce(&service, pbx, name);
     wait_until_archived(&service, name);
+    service.wait_until_store_is_tried();
 }
 
 #[tokio::test]
@@ -134,6 +136,7 @@ async fn other_content_is_a_conflict() {
     put(&weed, &key(&object), b"another's").await;
     put(&weed, &manifest_key, b"another's").await;
     let service = behind(&proxy, &weed, &pbx).start();
+    service.wait_until_store_is_tried();
     for (name, at) in [(&object, key(&object)), (&manifest, manifest_key.clone())] {
         announce(&service, &pbx, name);
         wait_for("it is given up", super::WITHIN, || {

@@ -39,6 +39,12 @@ pub enum Fault {
     NoChecksum,
     /// The answer's checksum is that of something else.
     OtherChecksum,
+    /// The store never hears of the condition.
+    Unconditional,
+    /// The store never hears of the checksum, and is said to keep it, whatever it was.
+    Echo,
+    /// The same, and a byte of the body is another on the way to the store.
+    EchoFlipped,
 }
 
 pub const SLOW_DOWN: Fault = Fault::Status(503, "SlowDown");
@@ -54,6 +60,8 @@ pub const ABSENT: Fault = Fault::Status(404, "NoSuchKey");
 pub struct Request {
     pub method: String,
     pub path: String,
+    /// What stands after the path's `?`.
+    pub query: String,
     /// How many requests of this method for this path came before.
     pub nth: usize,
     pub fault: Option<Fault>,
@@ -72,6 +80,8 @@ struct State {
     store: SocketAddr,
     plan: Mutex<Plan>,
     requests: Mutex<Vec<Request>>,
+    /// By path, those that the store never heard of.
+    checksums: Mutex<HashMap<String, String>>,
     /// By its peer, a second handle of each open connection: what ends it.
     open: Mutex<HashMap<SocketAddr, TcpStream>>,
     is_down: Mutex<bool>,
@@ -93,6 +103,7 @@ impl Proxy {
                 store: store.parse().expect("an address"),
                 plan: Mutex::new(Arc::new(|_| None)),
                 requests: Mutex::default(),
+                checksums: Mutex::default(),
                 open: Mutex::default(),
                 is_down: Mutex::default(),
             }),
@@ -228,13 +239,15 @@ impl State {
     fn note(&self, message: &Message) -> Request {
         let mut words = message.start.split(' ').map(str::to_owned);
         let (method, target) = words.next().zip(words.next()).unwrap_or_default();
-        let path = target.split('?').next().unwrap_or_default().to_owned();
+        let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+        let (path, query) = (path.to_owned(), query.to_owned());
         let mut requests = self.requests.lock().unwrap();
         let is_same = |past: &&Request| past.method == method && past.path == path;
         let mut request = Request {
             nth: requests.iter().filter(is_same).count(),
             method,
             path,
+            query,
             fault: None,
         };
         request.fault = (self.plan.lock().unwrap())(&request);
@@ -253,6 +266,17 @@ impl State {
                 message.flip(request.nth);
                 self.ask(message, is_head)?
             }
+            Some(Fault::Unconditional) => {
+                message.headers.retain(|(name, _)| name != "if-none-match");
+                self.ask(message, is_head)?
+            }
+            Some(fault @ (Fault::Echo | Fault::EchoFlipped)) => {
+                self.take_checksum(&request.path, &mut message);
+                if fault == Fault::EchoFlipped {
+                    message.flip(request.nth);
+                }
+                self.ask(message, is_head)?
+            }
             _ => self.ask(message, is_head)?,
         };
         match request.fault {
@@ -265,9 +289,23 @@ impl State {
                     *checksum = ANOTHER_CHECKSUM.to_owned();
                 }
             }
+            Some(Fault::Echo | Fault::EchoFlipped) if is_head => {
+                let taken = self.checksums.lock().unwrap();
+                let taken = taken.get(&request.path).cloned();
+                let checksum = taken.map(|checksum| (CHECKSUM.to_owned(), checksum));
+                answer.headers.extend(checksum);
+            }
             _ => {}
         }
         Ok(Some(answer))
+    }
+
+    fn take_checksum(&self, path: &str, message: &mut Message) {
+        if let Some(checksum) = message.header(CHECKSUM) {
+            let (path, checksum) = (path.to_owned(), checksum.to_owned());
+            self.checksums.lock().unwrap().insert(path, checksum);
+        }
+        message.headers.retain(|(name, _)| name != CHECKSUM);
     }
 
     /// The store's answer, over a connection of its own.

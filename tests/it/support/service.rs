@@ -371,6 +371,22 @@ impl Service {
         });
     }
 
+    /// Until it is known what the store is worth, and no canary is under way.
+    pub fn wait_until_store_is_tried(&self) {
+        wait_for("the store is tried", Duration::from_secs(20), || {
+            !["", "unknown"].contains(&self.promise("keeps_objects").as_str())
+        });
+    }
+
+    /// Whether the store keeps a promise, as `status` tells it; empty where it was not tried.
+    pub fn promise(&self, promise: &str) -> String {
+        let status = self.json(&["status"]).pop().expect("a status");
+        let facts = status["store"]["facts"].as_array().expect("facts");
+        let fact = facts.iter().find(|fact| fact["promise"] == promise);
+        let holds = fact.and_then(|fact| fact["holds"].as_str());
+        holds.unwrap_or_default().to_owned()
+    }
+
     /// Until so many recordings are in the state.
     pub fn wait_for_recordings(&self, state: &str, count: i64) {
         let sql = format!("SELECT count(*) FROM recordings WHERE state = '{state}'");

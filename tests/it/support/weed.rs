@@ -58,11 +58,21 @@ pub struct Weed {
 }
 
 impl Weed {
-    /// Ready when it returns. Ports are free when chosen and may be taken when used: then again.
+    /// One that asks nobody who they are, so that what is signed may change on the way.
+    pub fn start_open() -> Weed {
+        Weed::start_with(false)
+    }
+
+    /// Ready when it returns.
     pub fn start() -> Weed {
+        Weed::start_with(true)
+    }
+
+    /// Ports are free when chosen and may be taken when used: then again.
+    fn start_with(identities: bool) -> Weed {
         let mut log = String::new();
         for _ in 0..STARTS {
-            match Weed::try_start() {
+            match Weed::try_start(identities) {
                 Ok(weed) => return weed,
                 Err(failed) => log = failed,
             }
@@ -109,6 +119,23 @@ impl Weed {
         }
     }
 
+    /// With versioning, as object lock wants it.
+    pub async fn create_lock_bucket(&self, name: &str) {
+        let client = self.client();
+        let created = client.create_bucket().bucket(name);
+        let created = created.object_lock_enabled_for_bucket(true).send().await;
+        created.expect("create a bucket with object lock");
+    }
+
+    /// Mode and end of an object's lock.
+    pub async fn lock(&self, bucket: &str, key: &str) -> Option<(String, String)> {
+        let client = self.client();
+        let asked = client.get_object_retention().bucket(bucket).key(key);
+        let retention = asked.send().await.ok()?.retention?;
+        let until = retention.retain_until_date?.to_string();
+        Some((retention.mode?.as_str().to_lowercase(), until))
+    }
+
     /// Every version of every object, as (key, version id): what a listing of keys would hide.
     pub async fn versions(&self, bucket: &str) -> Vec<(String, String)> {
         let client = self.client();
@@ -150,14 +177,17 @@ impl Weed {
         Client::from_conf(config.build())
     }
 
-    fn try_start() -> Result<Weed, String> {
+    fn try_start(identities: bool) -> Result<Weed, String> {
         let dir = tempfile::Builder::new().prefix("weed-").tempdir();
         let dir = dir.expect("a temporary directory");
         let ports = free_ports();
         // Keys of its own, so that a test can never talk to another test's store unnoticed.
         let access_key = format!("test-{}-{}", std::process::id(), ports[0]);
         let secret_key = format!("secret-of-{access_key}");
-        write_identities(dir.path(), &access_key, &secret_key);
+        fs::create_dir(dir.path().join("data")).expect("weed's data directory");
+        if identities {
+            write_identities(dir.path(), &access_key, &secret_key);
+        }
         let mut weed = Weed {
             child: spawn(dir.path(), &ports),
             s3: SocketAddr::from((Ipv4Addr::LOCALHOST, ports[0])),
@@ -210,10 +240,15 @@ fn spawn(dir: &Path, ports: &[u16; 10]) -> Child {
     let log = File::create(dir.join("log")).expect("weed's log");
     let shared = log.try_clone().expect("weed's log");
     let ports = PORT_FLAGS.iter().zip(ports);
+    let config = dir.join("s3.json");
     Command::new(venv_program("weed"))
         .arg("mini")
         .arg(format!("-dir={}", dir.join("data").display()))
-        .arg(format!("-s3.config={}", dir.join("s3.json").display()))
+        .args(
+            config
+                .exists()
+                .then(|| format!("-s3.config={}", config.display())),
+        )
         .arg(format!("-s3.localSocket={}", dir.join("s3.sock").display()))
         .arg(format!(
             "-filer.localSocket={}",
@@ -248,7 +283,6 @@ pub fn venv_program(name: &str) -> PathBuf {
 }
 
 fn write_identities(dir: &Path, access_key: &str, secret_key: &str) {
-    fs::create_dir(dir.join("data")).expect("weed's data directory");
     let identity = |name: &str, access_key: &str, actions: &[&str]| {
         serde_json::json!({
             "name": name,
@@ -265,10 +299,15 @@ fn write_identities(dir: &Path, access_key: &str, secret_key: &str) {
     fs::write(dir.join("s3.json"), identities.to_string()).expect("weed's identities");
 }
 
-/// All held at once, so that no two are the same.
+/// All held at once, so that no two are the same; below those that the system gives to outgoing
+/// connections, for weed wants a port on every address, and any test's connection may have it.
 fn free_ports() -> [u16; 10] {
-    let held: [TcpListener; 10] =
-        std::array::from_fn(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
+    let random = || u16::from_ne_bytes(callvault::random::bytes().expect("random bytes"));
+    let held: [TcpListener; 10] = std::array::from_fn(|_| {
+        let mut ports = std::iter::repeat_with(|| 10_000 + random() % 22_000);
+        let free = ports.find_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok());
+        free.expect("a free port")
+    });
     held.map(|listener| listener.local_addr().expect("its address").port())
 }
 
