@@ -2,16 +2,16 @@
 //!
 //! Never here: how any of it is done.
 
+mod listen;
 mod lock;
 mod recover;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
@@ -23,7 +23,7 @@ use crate::correlate::{self, Correlator};
 use crate::failpoint::{self, Effect};
 use crate::http::api::{Api, Gate};
 use crate::http::hook::{Door, Hook, Refusals};
-use crate::http::listener::{Limits, Listener};
+use crate::http::tls::Tls;
 use crate::http::{self, hook};
 use crate::model::chain::chain;
 use crate::model::id::PbxName;
@@ -38,9 +38,10 @@ use crate::upkeep::probe::Prober;
 use crate::worker::{self, Plan, Worker};
 use crate::{pbx, pipeline, upkeep};
 
+use listen::Listeners;
+
 /// SIGTERM to exit takes ten seconds at most: running uploads and downloads get most of it.
 const DRAIN_JOBS: Duration = Duration::from_secs(6);
-const DRAIN_REQUESTS: Duration = Duration::from_secs(2);
 const STOP_MAX: Duration = Duration::from_secs(8);
 const LAST_WORDS_MAX: Duration = Duration::from_secs(1);
 
@@ -58,6 +59,8 @@ pub struct Service {
     tasks: JoinSet<()>,
     clock: Clock,
     refusals: Arc<Refusals>,
+    tls: Option<Arc<Tls>>,
+    doors: Arc<BTreeMap<PbxName, Door>>,
     _lock: lock::Lock,
 }
 
@@ -69,29 +72,25 @@ impl Service {
         let store = Store::open(&index_path(settings))?;
         let (world, prober) = world(settings, store.clone(), clock.clone()).await?;
         recover::recover(&world).await?;
-        let limits = Limits {
-            drain: DRAIN_REQUESTS,
-            ..Limits::default()
-        };
-        let hook_listener = bind(settings.listen.hook, "listen.hook").await?;
-        let admin_listener = bind(settings.listen.admin, "listen.admin").await?;
-        let (hook, admin) = (hook_listener.local_addr(), admin_listener.local_addr());
-        failpoint::before(Effect::AddressFile);
-        write_addresses(&settings.data_dir, hook, admin)?;
-        failpoint::after(Effect::AddressFile);
+        let listeners = Listeners::bind(settings)?;
+        let (hook, admin) = (listeners.hook.local_addr(), listeners.admin.local_addr());
 
         let (stop, stopped) = watch::channel(false);
         let (logged, enqueued) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let refusals = Arc::new(Refusals::default());
+        let doors = Arc::new(listen::doors(settings));
         let routes = hook::routes(Arc::new(Hook {
             store: store.clone(),
             clock: clock.clone(),
-            pbxs: doors(settings),
+            pbxs: doors.clone(),
             logged: logged.clone(),
             refusals: refusals.clone(),
         }));
         let mut tasks = JoinSet::new();
-        tasks.spawn(hook_listener.serve(routes, limits, until(stopped.clone())));
+        let serving = listeners
+            .hook
+            .serve(routes, listeners.hook_limits, until(stopped.clone()));
+        tasks.spawn(serving);
         let api = Arc::new(Api {
             store: store.clone(),
             shelf: Shelf::new(world.objects.clone()),
@@ -102,7 +101,10 @@ impl Service {
             explain: pipeline::table::explain,
         });
         let routes = http::admin(api);
-        tasks.spawn(admin_listener.serve(routes, limits, until(stopped.clone())));
+        let serving = listeners
+            .admin
+            .serve(routes, listeners.admin_limits, until(stopped.clone()));
+        tasks.spawn(serving);
         let correlator = correlator(settings, &store);
         let (heard, told) = (logged.clone(), enqueued.clone());
         let reading = async move { correlator.run(&heard, &told).await };
@@ -127,8 +129,15 @@ impl Service {
             tasks,
             clock,
             refusals,
+            tls: listeners.tls,
+            doors,
             _lock: lock,
         })
+    }
+
+    /// Takes the certificate and the hook secrets of changed settings, all or nothing.
+    pub fn reload(&self, settings: &Settings) -> anyhow::Result<()> {
+        listen::reload(settings, self.tls.as_deref(), &self.doors)
     }
 
     /// Resolves, with the reason, when the service cannot go on and the process must end: the index
@@ -310,35 +319,6 @@ async fn unless(stop: impl Future<Output = ()>, work: impl Future<Output = ()>) 
 async fn until(mut stopped: watch::Receiver<bool>) {
     // The sender is gone only when the service is.
     let _ = stopped.wait_for(|stopped| *stopped).await;
-}
-
-async fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<Listener> {
-    let bound = Listener::bind(address).await;
-    bound.with_context(|| format!("{setting} = \"{address}\""))
-}
-
-/// Written aside and renamed, so that whoever reads it reads it whole.
-fn write_addresses(data_dir: &Path, hook: SocketAddr, admin: SocketAddr) -> anyhow::Result<()> {
-    let (path, aside) = (
-        data_dir.join("listen.json"),
-        data_dir.join("listen.json.part"),
-    );
-    let text = serde_json::json!({ "hook": hook, "admin": admin }).to_string();
-    std::fs::write(&aside, text)
-        .and_then(|()| std::fs::rename(&aside, &path))
-        .with_context(|| format!("write {}", path.display()))
-}
-
-fn doors(settings: &Settings) -> BTreeMap<PbxName, Door> {
-    let door = |pbx: &crate::config::Pbx| Door {
-        secret: pbx.hook_secret.clone(),
-        allow_from: pbx.allow_from.clone(),
-    };
-    settings
-        .pbxs
-        .iter()
-        .map(|pbx| (pbx.name.clone(), door(pbx)))
-        .collect()
 }
 
 /// Reads the log as the settings say.

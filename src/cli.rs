@@ -172,7 +172,7 @@ fn report(error: &anyhow::Error) -> Exit {
 impl Verb {
     async fn run(self, config: &Path, program: &OsString) -> anyhow::Result<Exit> {
         match self {
-            Verb::Serve => serve::run(&settings(config)?).await,
+            Verb::Serve => serve::run(config).await,
             Verb::Demo(arguments) => demo::run(arguments, program).await,
             Verb::Search(arguments) => search::run(arguments, &settings(config)?).await,
             Verb::Show(arguments) => show::run(arguments, &reader(&settings(config)?)?),

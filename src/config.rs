@@ -34,6 +34,9 @@ pub use address::{BaseUrl, ConnectTo};
 /// Every setting, commented, with its default.
 pub const EXAMPLE: &str = include_str!("../config/callvault.toml");
 
+/// Of one PBX, so that a new one can take over from an old one.
+pub const HOOK_SECRETS_MAX: usize = 4;
+
 /// All that the settings say. Debug never shows a secret.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -53,10 +56,19 @@ pub struct Access {
 
 #[derive(Debug, Clone)]
 pub struct Listen {
-    /// On loopback, unless `allow_plain_http`.
+    /// On loopback, unless there is TLS or `allow_plain_http`.
     pub hook: SocketAddr,
     pub admin: SocketAddr,
+    /// For both.
+    pub tls: Option<TlsFiles>,
     pub allow_plain_http: bool,
+}
+
+/// In PEM.
+#[derive(Debug, Clone)]
+pub struct TlsFiles {
+    pub cert: PathBuf,
+    pub key: PathBuf,
 }
 
 #[derive(Debug, Clone)]
@@ -65,7 +77,8 @@ pub struct Pbx {
     pub vendor: Vendor,
     /// Its `iana_name()` is always there.
     pub timezone: TimeZone,
-    pub hook_secret: SecretString,
+    /// At least one, at most [`HOOK_SECRETS_MAX`], the newest first.
+    pub hook_secrets: Vec<SecretString>,
     /// Who may call the hook; empty means anybody.
     pub allow_from: Vec<IpNet>,
     pub base_url: BaseUrl,

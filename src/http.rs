@@ -11,10 +11,13 @@ pub mod health;
 pub mod hook;
 pub mod listener;
 pub mod simulated;
+pub mod tls;
 pub mod web;
 
+mod body;
 mod request;
 mod request_line;
+mod room;
 mod session;
 
 /// What the admin listener serves.
@@ -27,8 +30,12 @@ pub fn admin(
 }
 
 #[cfg(test)]
+mod limits_tests;
+#[cfg(test)]
 mod listener_tests;
 #[cfg(test)]
 mod request_line_tests;
+#[cfg(test)]
+mod smuggling_tests;
 #[cfg(test)]
 mod wire;

@@ -5,6 +5,7 @@ use clap::Args;
 use super::{Exit, output};
 use crate::clock::Clock;
 use crate::config::Settings;
+use crate::http::tls::Tls;
 use crate::model::chain::chain;
 use crate::model::id::PbxName;
 use crate::model::lock::LockMode;
@@ -45,6 +46,12 @@ pub async fn run(arguments: Arguments, settings: &Settings) -> anyhow::Result<Ex
         "settings",
         &format!("right; PBX: {}", names.join(", ")),
     )?;
+    if let Some(files) = &settings.listen.tls {
+        match Tls::load(&files.cert, &files.key) {
+            Ok(_) => findings.say("ok", "tls", "certificate and key are a pair")?,
+            Err(error) => findings.say("FAILED", "tls", &chain(&error))?,
+        }
+    }
     if arguments.online {
         for pbx in &settings.pbxs {
             ask_pbx(pbx, &mut findings).await?;

@@ -51,7 +51,7 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments, program: &OsString) -> anyhow::Result<Exit> {
     super::serve::log_to_stderr("warn");
     let directory = directory(arguments.dir)?;
-    let pbx = Listener::bind((Ipv4Addr::LOCALHOST, 0).into()).await?;
+    let pbx = Listener::bind((Ipv4Addr::LOCALHOST, 0).into())?;
     let secret = random::hex::<16>().context("make a secret")?;
     let file = write_settings(&directory, pbx.local_addr(), &secret, arguments.port)?;
     let settings = config::load(&file)?;

@@ -2,13 +2,15 @@
 //!
 //! Never here: a default. Those stand in `config/callvault.toml`.
 
+use std::path::PathBuf;
+
 use secrecy::SecretString;
 
 use super::kind::{Kind, StoreKind};
 use super::section::Section;
 use super::{
     Access, Archive, Listen, Login, ObjectLock, Pbx, S3Keys, S3Settings, Settings, Sse,
-    StoreSettings, secret,
+    StoreSettings, TlsFiles, secret,
 };
 use crate::model::id::PbxName;
 use crate::model::job::Schedule;
@@ -16,7 +18,8 @@ use crate::model::job::Schedule;
 const AT_A_TIME_MAX: usize = 1000;
 const RETRIES_MAX: usize = 100;
 const PLAIN_HTTP: &str = "is not on loopback, and without TLS everyone on the way reads the hook's \
-    secret: put a proxy that speaks TLS before it, or set allow_plain_http = true";
+    secret: set tls_cert_file and tls_key_file, put a proxy that speaks TLS before it, or set \
+    allow_plain_http = true";
 
 /// What only `kind = "s3"` has.
 pub(super) const S3_KEYS: &[&str] = &[
@@ -62,9 +65,11 @@ pub(super) fn settings(top: &mut Section<'_, '_>) -> Option<Settings> {
 fn listen(section: &mut Section<'_, '_>) -> Option<Listen> {
     let hook = section.text("hook", &Kind::LISTEN);
     let admin = section.text("admin", &Kind::LISTEN);
+    let tls = tls(section);
     let allow_plain_http = section.flag("allow_plain_http");
-    let (hook, admin, allow_plain_http) = (hook?, admin?, allow_plain_http?);
-    if !hook.ip().to_canonical().is_loopback() && !allow_plain_http {
+    let (hook, admin, tls, allow_plain_http) = (hook?, admin?, tls?, allow_plain_http?);
+    let is_safe = tls.is_some() || hook.ip().to_canonical().is_loopback();
+    if !is_safe && !allow_plain_http {
         return section.mistake("hook", format!("{hook} {PLAIN_HTTP}"));
     }
     if hook == admin && hook.port() != 0 {
@@ -76,8 +81,20 @@ fn listen(section: &mut Section<'_, '_>) -> Option<Listen> {
     Some(Listen {
         hook,
         admin,
+        tls,
         allow_plain_http,
     })
+}
+
+fn tls(section: &mut Section<'_, '_>) -> Option<Option<TlsFiles>> {
+    let cert = readable(section, "tls_cert_file");
+    let key = secret::file(section, "tls_key_file");
+    match (cert?, key?) {
+        (None, None) => Some(None),
+        (Some(cert), Some(key)) => Some(Some(TlsFiles { cert, key })),
+        (Some(_), None) => section.missing("tls_key_file", "the key of tls_cert_file"),
+        (None, Some(_)) => section.missing("tls_cert_file", "the certificate of tls_key_file"),
+    }
 }
 
 fn pbx(section: &mut Section<'_, '_>, names: &mut Vec<PbxName>) -> Option<Pbx> {
@@ -85,11 +102,11 @@ fn pbx(section: &mut Section<'_, '_>, names: &mut Vec<PbxName>) -> Option<Pbx> {
     let name = name.and_then(|name| unused(section, name, names));
     let vendor = section.text("vendor", &Kind::VENDOR);
     let timezone = section.text("timezone", &Kind::TIMEZONE);
-    let hook_secret = secret::required(section, "hook_secret", &Kind::HOOK_SECRET);
+    let hook_secrets = secret::several(section, "hook_secret", &Kind::HOOK_SECRET);
     let allow_from = section.list("allow_from", &Kind::NETWORK);
     let base_url = section.text("base_url", &Kind::BASE_URL);
     let connect_to = section.optional("connect_to", &Kind::CONNECT_TO);
-    let ca_file = ca_file(section);
+    let ca_file = readable(section, "ca_file");
     let login = login(section);
     let concurrency = section.count("concurrency", 1..=AT_A_TIME_MAX);
     let source_keeps = section.text("source_keeps", &Kind::DURATION);
@@ -98,7 +115,7 @@ fn pbx(section: &mut Section<'_, '_>, names: &mut Vec<PbxName>) -> Option<Pbx> {
         name: name?,
         vendor: vendor?,
         timezone: timezone?,
-        hook_secret: hook_secret?,
+        hook_secrets: hook_secrets?,
         allow_from: allow_from?,
         base_url: base_url?,
         connect_to: connect_to?,
@@ -124,17 +141,14 @@ fn unused(
     Some(name)
 }
 
-fn ca_file(section: &mut Section<'_, '_>) -> Option<Option<std::path::PathBuf>> {
-    let Some(path) = section.optional("ca_file", &Kind::PATH)? else {
+fn readable(section: &mut Section<'_, '_>, key: &str) -> Option<Option<PathBuf>> {
+    let Some(path) = section.optional(key, &Kind::PATH)? else {
         return Some(None);
     };
     let path = section.directory().join(path);
     match std::fs::read(&path) {
         Ok(_) => Some(Some(path)),
-        Err(error) => section.mistake(
-            "ca_file",
-            format!("cannot read {}: {error}", path.display()),
-        ),
+        Err(error) => section.mistake(key, format!("cannot read {}: {error}", path.display())),
     }
 }
 

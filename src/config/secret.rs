@@ -10,30 +10,44 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 use secrecy::zeroize::Zeroizing;
 
+use super::HOOK_SECRETS_MAX;
 use super::kind::Kind;
 use super::section::Section;
 
 const SECRET_MAX_BYTES: u64 = 64 * 1024;
 const OTHERS_READ_OR_WRITE: u32 = 0o006;
 
-/// The secret `key`, or the one in the file that `{key}_file` names.
-pub(super) fn required(
+/// The secrets `key`, one or a list, or those in the file that `{key}_file` names, one a line.
+pub(super) fn several(
     section: &mut Section<'_, '_>,
     key: &str,
     kind: &Kind<SecretString>,
-) -> Option<SecretString> {
+) -> Option<Vec<SecretString>> {
     let file_key = format!("{key}_file");
     let file = section.if_given(&file_key, &Kind::FILE);
-    match either(section, key, kind, file)? {
-        Some(secret) => Some(secret),
-        None => {
+    let inline = section.one_or_more(key, kind);
+    let (at, secrets) = match (inline?, file?) {
+        (inline, Some(_)) if !inline.is_empty() => return both(section, key),
+        (_, Some(name)) => match lines(section, &name, kind) {
+            Ok(secrets) => (file_key.as_str(), secrets),
+            Err(what) => return section.mistake(&file_key, what),
+        },
+        (inline, None) => (key, inline),
+    };
+    match secrets.len() {
+        0 => {
             let expected = format!("a file that holds {}", kind.expected);
             section.missing(&file_key, &expected)
         }
+        1..=HOOK_SECRETS_MAX => Some(secrets),
+        found => section.mistake(
+            at,
+            format!("found {found} secrets, expected {HOOK_SECRETS_MAX} at most"),
+        ),
     }
 }
 
-/// The same, or `Some(None)` without both.
+/// The secret `key`, or the one in the file that `{key}_file` names; `Some(None)` without both.
 pub(super) fn optional(
     section: &mut Section<'_, '_>,
     key: &str,
@@ -52,23 +66,72 @@ fn either(
     let file_key = format!("{key}_file");
     let inline = section.if_given(key, kind);
     match (inline?, file?) {
-        (Some(_), Some(_)) => section.mistake(
-            &file_key,
-            format!("found {key} too, expected only one of them"),
-        ),
+        (Some(_), Some(_)) => both(section, key),
         (inline, None) => Some(inline),
-        (None, Some(name)) => match from_file(section, &name, kind) {
+        (None, Some(name)) => match whole(section, &name, kind) {
             Ok(secret) => Some(Some(secret)),
             Err(what) => section.mistake(&file_key, what),
         },
     }
 }
 
-fn from_file(
+fn both<T>(section: &mut Section<'_, '_>, key: &str) -> Option<T> {
+    let what = format!("found {key} too, expected only one of them");
+    section.mistake(&format!("{key}_file"), what)
+}
+
+/// A file with a secret in it that another module reads: found, and closed to others.
+pub(super) fn file(section: &mut Section<'_, '_>, key: &str) -> Option<Option<PathBuf>> {
+    let Some(name) = section.optional(key, &Kind::FILE)? else {
+        return Some(None);
+    };
+    match read(section, &name) {
+        Ok((path, _)) => Some(Some(path)),
+        Err(what) => section.mistake(key, what),
+    }
+}
+
+fn whole(
     section: &Section<'_, '_>,
     name: &str,
     kind: &Kind<SecretString>,
 ) -> Result<SecretString, String> {
+    let (path, text) = read(section, name)?;
+    let secret = (kind.parse)(text.trim_end_matches(['\n', '\r']));
+    secret.ok_or_else(|| {
+        let shown = path.display();
+        format!("{shown} holds something else, expected {}", kind.expected)
+    })
+}
+
+/// One secret a line; empty lines are nothing.
+fn lines(
+    section: &Section<'_, '_>,
+    name: &str,
+    kind: &Kind<SecretString>,
+) -> Result<Vec<SecretString>, String> {
+    let (path, text) = read(section, name)?;
+    let lines = (1..).zip(text.lines());
+    let filled = lines.filter(|(_, line)| !line.trim().is_empty());
+    let secrets = filled.map(|(number, line)| {
+        (kind.parse)(line.trim()).ok_or_else(|| {
+            let (shown, expected) = (path.display(), kind.expected);
+            format!("line {number} of {shown} holds something else, expected {expected}")
+        })
+    });
+    let secrets: Vec<SecretString> = secrets.collect::<Result<_, _>>()?;
+    match secrets.is_empty() {
+        true => Err(format!(
+            "{} is empty, expected {}",
+            path.display(),
+            kind.expected
+        )),
+        false => Ok(secrets),
+    }
+}
+
+/// The file that is meant, and its text.
+fn read(section: &Section<'_, '_>, name: &str) -> Result<(PathBuf, Zeroizing<String>), String> {
     let (path, looked_in) = find(section, name);
     let about = match fs::metadata(&path) {
         Ok(about) => about,
@@ -91,11 +154,9 @@ fn from_file(
     if about.len() > SECRET_MAX_BYTES {
         return Err(format!("{shown} is longer than {SECRET_MAX_BYTES} bytes"));
     }
-    let text =
-        fs::read_to_string(&path).map_err(|error| format!("cannot read {shown}: {error}"))?;
-    let text = Zeroizing::new(text);
-    (kind.parse)(text.trim_end_matches(['\n', '\r']))
-        .ok_or_else(|| format!("{shown} holds something else, expected {}", kind.expected))
+    let text = fs::read_to_string(&path);
+    let text = text.map_err(|error| format!("cannot read {shown}: {error}"))?;
+    Ok((path, Zeroizing::new(text)))
 }
 
 /// The file that `name` means, and where it was looked for, in words.
@@ -146,6 +207,41 @@ mod tests {
     }
 
     #[test]
+    fn one_secret_or_a_list() {
+        const EXPECTED: &str = "expected at least 32 hex digits or 22 base64url characters, 256 at most (to make one: openssl rand -hex 16)";
+        let one = format!("\"{SECRET}\"");
+        let list = |items: &[&str]| format!("[{}]", items.join(", "));
+        check(&one, &list(&[&one, &one]), &[]);
+        for (items, expected) in [
+            (
+                list(&[&one, "\"short\"", "7"]),
+                vec![
+                    format!(
+                        "line 4: pbx[hq].hook_secret: found something else (not shown), {EXPECTED}"
+                    ),
+                    format!(
+                        "line 4: pbx[hq].hook_secret: found something else (not shown), {EXPECTED}"
+                    ),
+                ],
+            ),
+            (
+                list(&[one.as_str(); 5]),
+                vec!["line 4: pbx[hq].hook_secret: found 5 secrets, expected 4 at most".to_owned()],
+            ),
+            (
+                list(&[]),
+                vec![format!(
+                    "line 1: pbx[hq].hook_secret_file: missing, expected a file that holds {}",
+                    &EXPECTED["expected ".len()..]
+                )],
+            ),
+        ] {
+            let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+            check(&one, &items, &expected);
+        }
+    }
+
+    #[test]
     fn secret_files() {
         let place = tempfile::tempdir().unwrap();
         let credentials = place.path().join("credentials");
@@ -158,7 +254,10 @@ mod tests {
         put("good", &format!("{SECRET}\n"), 0o640);
         put("open", SECRET, 0o644);
         put("writable", SECRET, 0o642);
-        put("weak", "abc\n", 0o600);
+        put("weak", &format!("{SECRET}\nabc\n"), 0o600);
+        put("blank", "\n \n", 0o600);
+        put("four", &format!("\n{SECRET}\r\n\n").repeat(4), 0o600);
+        put("five", &format!("{SECRET}\n").repeat(5), 0o600);
         put("shadowed", "abc", 0o600);
         put("credentials/shadowed", SECRET, 0o400);
         put("credentials/only", SECRET, 0o400);
@@ -173,12 +272,15 @@ mod tests {
             ("shadowed", String::new()),
             (
                 "./shadowed",
-                format!("{shown}/./shadowed holds something else, expected {long}"),
+                format!("line 1 of {shown}/./shadowed holds something else, expected {long}"),
             ),
             (
                 "weak",
-                format!("{shown}/weak holds something else, expected {long}"),
+                format!("line 2 of {shown}/weak holds something else, expected {long}"),
             ),
+            ("blank", format!("{shown}/blank is empty, expected {long}")),
+            ("four", String::new()),
+            ("five", "found 5 secrets, expected 4 at most".to_owned()),
             (
                 "open",
                 format!(

@@ -127,16 +127,15 @@ impl<'s, 't> Section<'s, 't> {
         if found.value.as_str() == Some("") {
             return Some(None);
         }
-        let value = found.value.as_str().and_then(kind.parse);
-        let Some(value) = value else {
-            let found = if kind.shown {
-                describe(found.value)
-            } else {
-                "something else (not shown)".to_owned()
-            };
-            return self.mistake(key, format!("found {found}, expected {}", kind.expected));
-        };
-        Some(Some(value))
+        self.item(key, kind, found).map(Some)
+    }
+
+    /// One text, or a list of them; none where it is in neither layer, or empty.
+    pub fn one_or_more<T>(&mut self, key: &str, kind: &Kind<T>) -> Option<Vec<T>> {
+        match self.find(key).is_some_and(|found| found.value.is_array()) {
+            true => self.list(key, kind),
+            false => self.if_given(key, kind).map(Vec::from_iter),
+        }
     }
 
     pub fn path(&mut self, key: &str) -> Option<PathBuf> {
@@ -154,15 +153,27 @@ impl<'s, 't> Section<'s, 't> {
         let values: Vec<Option<T>> = items
             .iter()
             .map(|item| {
-                let value = item.get_ref().as_str().and_then(kind.parse);
                 let found = Found {
                     value: item.get_ref(),
                     at: found.at.and(Some(item.span().start)),
                 };
-                self.or_mistake(value, key, found, kind.expected)
+                self.item(key, kind, found)
             })
             .collect();
         values.into_iter().collect()
+    }
+
+    fn item<T>(&mut self, key: &str, kind: &Kind<T>, found: Found<'_>) -> Option<T> {
+        let value = found.value.as_str().and_then(kind.parse);
+        if value.is_none() {
+            let shown = match kind.shown {
+                true => describe(found.value),
+                false => "something else (not shown)".to_owned(),
+            };
+            let what = format!("found {shown}, expected {}", kind.expected);
+            self.note::<()>(found.at.or(self.at), key, what);
+        }
+        value
     }
 
     pub fn flag(&mut self, key: &str) -> Option<bool> {

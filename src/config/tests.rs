@@ -53,12 +53,12 @@ fn top_and_listen() {
     check("", "[listen]\nhook = \"[::ffff:127.0.0.1]:80\"\n", &[]);
     check(
         "",
-        "data_dri = \"/d\"\n[listn]\n[listen]\nhok = 1\ntls_cert_file = \"x\"\n",
+        "data_dri = \"/d\"\n[listn]\n[listen]\nhok = 1\ntls_cert = \"x\"\n",
         &[
             "line 1: data_dri: unknown key, did you mean `data_dir`?",
             "line 2: listn: unknown key, did you mean `listen`?",
             "line 4: listen.hok: unknown key, did you mean `hook`?",
-            "line 5: listen.tls_cert_file: unknown key, did you mean `admin`?",
+            "line 5: listen.tls_cert: unknown key, did you mean `tls_cert_file`?",
         ],
     );
     check(
@@ -83,7 +83,7 @@ fn top_and_listen() {
         "",
         "[listen]\nhook = \"0.0.0.0:8480\"\n",
         &[
-            "line 2: listen.hook: 0.0.0.0:8480 is not on loopback, and without TLS everyone on the way reads the hook's secret: put a proxy that speaks TLS before it, or set allow_plain_http = true",
+            "line 2: listen.hook: 0.0.0.0:8480 is not on loopback, and without TLS everyone on the way reads the hook's secret: set tls_cert_file and tls_key_file, put a proxy that speaks TLS before it, or set allow_plain_http = true",
         ],
     );
     check(
@@ -91,6 +91,49 @@ fn top_and_listen() {
         "[listen]\nadmin = \"127.0.0.1:8480\"\n",
         &["line 2: listen.admin: found 127.0.0.1:8480, expected another than hook"],
     );
+}
+
+#[test]
+fn tls() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = tempfile::tempdir().unwrap();
+    let place = place.path();
+    for (name, mode) in [("cert.pem", 0o644), ("key.pem", 0o600), ("open.pem", 0o644)] {
+        std::fs::write(place.join(name), "").unwrap();
+        let mode = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(place.join(name), mode).unwrap();
+    }
+    let shown = place.display();
+    let open = format!(
+        "line 4: listen.tls_key_file: {shown}/open.pem has mode 0644, expected one closed to others: chmod 640 {shown}/open.pem"
+    );
+    let none = format!(
+        "line 3: listen.tls_cert_file: cannot read {shown}/none.pem: No such file or directory (os error 2)"
+    );
+    for (files, expected) in [
+        (["cert.pem", "key.pem"], ""),
+        (["cert.pem", "open.pem"], open.as_str()),
+        (["none.pem", "key.pem"], none.as_str()),
+        (
+            ["cert.pem", ""],
+            "line 4: listen.tls_key_file: missing, expected the key of tls_cert_file",
+        ),
+        (
+            ["", "key.pem"],
+            "line 3: listen.tls_cert_file: missing, expected the certificate of tls_key_file",
+        ),
+    ] {
+        let [cert, key] = files;
+        let listen = format!(
+            "[listen]\nhook = \"0.0.0.0:8480\"\ntls_cert_file = \"{cert}\"\ntls_key_file = \"{key}\"\n"
+        );
+        let expected: Vec<&str> = expected.lines().collect();
+        assert_eq!(
+            mistakes(&(listen + LEAST), place, None),
+            expected,
+            "{files:?}"
+        );
+    }
 }
 
 #[test]

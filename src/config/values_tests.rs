@@ -53,7 +53,7 @@ fn the_defaults() {
     let pbx = &all.pbxs[0];
     assert_eq!(pbx.vendor, Vendor::ThreeCx);
     assert_eq!(pbx.timezone.iana_name(), Some("Europe/Berlin"));
-    assert_eq!(pbx.hook_secret.expose_secret(), SECRET);
+    assert_eq!(pbx.hook_secrets[0].expose_secret(), SECRET);
     assert!(pbx.allow_from.is_empty() && pbx.login.is_none());
     assert!(pbx.connect_to.is_none() && pbx.ca_file.is_none());
     assert_eq!(pbx.concurrency, 4);

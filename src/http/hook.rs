@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
@@ -17,36 +18,79 @@ use tokio::sync::Notify;
 use warp::Filter;
 use warp::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 
-use super::listener::{Peer, RawTarget};
+use super::body::is_too_slow;
+use super::listener::{Peer, RawTarget, Welcome};
 use crate::clock::Clock;
+use crate::config::HOOK_SECRETS_MAX;
 use crate::intake;
 use crate::model::chain::chain;
 use crate::model::digest::Digest;
 use crate::model::id::PbxName;
+use crate::model::time::UtcMs;
 use crate::store::Store;
 use crate::store::log::Delivery;
 
 const BODY_MAX_BYTES: usize = 1024 * 1024;
-/// For a whole body to arrive.
-pub(super) const BODY_TIME_MAX: Duration = Duration::from_secs(15);
 const RETRY_AFTER_S: &str = "5";
 const PEERS_MAX: usize = 1000;
+/// Between two log lines about one PBX that uses an old secret.
+const SAY_OLD_SECRET: Duration = Duration::from_secs(3600);
 
 /// Who may deliver events for which PBX.
 pub struct Hook {
     pub store: Store,
     pub clock: Clock,
-    pub pbxs: BTreeMap<PbxName, Door>,
+    pub pbxs: Arc<BTreeMap<PbxName, Door>>,
     /// Told after each logged delivery.
     pub logged: Arc<Notify>,
     pub refusals: Arc<Refusals>,
 }
 
-#[derive(Debug, Clone)]
+/// What opens the hook for a PBX.
 pub struct Door {
-    pub secret: SecretString,
+    secrets: RwLock<[Digest; HOOK_SECRETS_MAX]>,
     /// Empty: anybody.
-    pub allow_from: Vec<IpNet>,
+    allow_from: Vec<IpNet>,
+    old_secret_said: AtomicI64,
+}
+
+/// Of no secret that anybody knows.
+const NO_SECRET: [u8; 32] = [0; 32];
+
+impl Door {
+    /// The newest secret first.
+    pub fn new(secrets: &[SecretString], allow_from: Vec<IpNet>) -> Door {
+        Door {
+            secrets: RwLock::new(digests(secrets)),
+            allow_from,
+            old_secret_said: AtomicI64::new(i64::MIN),
+        }
+    }
+
+    pub fn change_secrets(&self, secrets: &[SecretString]) {
+        *self.secrets.write().unwrap_or_else(PoisonError::into_inner) = digests(secrets);
+        self.old_secret_said.store(i64::MIN, Ordering::Relaxed);
+    }
+
+    fn secrets(&self) -> [Digest; HOOK_SECRETS_MAX] {
+        *self.secrets.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For whoever waits until an old secret may go.
+    fn say_old_secret(&self, pbx: &PbxName, secret: usize, now: UtcMs) {
+        let said = UtcMs(self.old_secret_said.load(Ordering::Relaxed));
+        if secret > 0 && now >= said.plus(SAY_OLD_SECRET) {
+            self.old_secret_said.store(now.0, Ordering::Relaxed);
+            tracing::info!(%pbx, place = secret + 1, "an event came by an old secret, not the first");
+        }
+    }
+}
+
+fn digests(secrets: &[SecretString]) -> [Digest; HOOK_SECRETS_MAX] {
+    std::array::from_fn(|at| match secrets.get(at) {
+        Some(secret) => Digest::of(secret.expose_secret().as_bytes()),
+        None => Digest::from_bytes(NO_SECRET),
+    })
 }
 
 /// Deliveries turned away since they were last taken, by reason and peer. A flood of peers is
@@ -154,8 +198,7 @@ impl Hook {
                 return answer(StatusCode::NOT_FOUND, "");
             }
         };
-        let whole = tokio::time::timeout(BODY_TIME_MAX, whole(body, BODY_MAX_BYTES)).await;
-        let body = match whole.unwrap_or(Err(StatusCode::REQUEST_TIMEOUT)) {
+        let body = match whole(body, BODY_MAX_BYTES).await {
             Ok(body) => body,
             Err(status) => {
                 self.refusals.count("body_too_large_or_cut", ip);
@@ -180,7 +223,9 @@ impl Hook {
         match intake::log(&self.store, delivery).await {
             Ok(_) => {
                 self.logged.notify_one();
-                answer(StatusCode::OK, "{}")
+                let mut response = answer(StatusCode::OK, "{}");
+                response.extensions_mut().insert(Welcome);
+                response
             }
             Err(error) => {
                 tracing::error!(error = chain(&error), "an event could not be logged");
@@ -202,21 +247,20 @@ impl Hook {
             .ok()
             .and_then(|n| n.parse().ok());
         let door = name.and_then(|name| self.pbxs.get_key_value(&name));
-        // Digests are of one length, and are compared whether or not there is such a PBX: the time
-        // taken tells nothing.
+        // As many digests of one length are compared for each request, whether or not there is such
+        // a PBX, and however many secrets it has: the time taken tells nothing.
         let given = Digest::of(target.secret);
-        let secret = door.map_or("", |(_, door)| door.secret.expose_secret());
-        let right = Digest::of(secret.as_bytes())
-            .as_bytes()
-            .ct_eq(given.as_bytes());
+        let none = [Digest::from_bytes(NO_SECRET); HOOK_SECRETS_MAX];
+        let secrets = door.map_or(none, |(_, door)| door.secrets());
+        let right = secrets.map(|secret| secret.as_bytes().ct_eq(given.as_bytes()));
         let (name, door) = door.ok_or("wrong_pbx")?;
-        if !bool::from(right) {
-            return Err("wrong_secret");
-        }
+        let secret = right.iter().position(|right| bool::from(*right));
+        let secret = secret.ok_or("wrong_secret")?;
         let allowed = &door.allow_from;
         if !allowed.is_empty() && !allowed.iter().any(|net| net.contains(&ip)) {
             return Err("peer_not_allowed");
         }
+        door.say_old_secret(name, secret, self.clock.now());
         Ok((name.clone(), target))
     }
 }
@@ -229,7 +273,10 @@ pub(super) async fn whole(
     let mut body = std::pin::pin!(body);
     let mut whole = Vec::new();
     while let Some(chunk) = body.next().await {
-        let mut chunk = chunk.map_err(|_| StatusCode::BAD_REQUEST)?;
+        let mut chunk = chunk.map_err(|error| match is_too_slow(&error) {
+            true => StatusCode::REQUEST_TIMEOUT,
+            false => StatusCode::BAD_REQUEST,
+        })?;
         if whole.len() + chunk.remaining() > most_bytes {
             return Err(StatusCode::PAYLOAD_TOO_LARGE);
         }

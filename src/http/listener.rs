@@ -1,7 +1,8 @@
 //! The accept loop: sockets in, requests to a warp filter, a bounded drain at the end.
 //!
 //! Ours, because `warp::serve` sets no timers, has no cap and, told to stop, waits for ever for a
-//! half-sent request.
+//! half-sent request. Nobody waits in the kernel's queue for a seat, where a PBX would stand behind
+//! strangers: whoever comes is seated or closed at once.
 //!
 //! Never here: what a request means, and no byte of one in a log line (targets carry the secret).
 
@@ -15,24 +16,30 @@ use std::{fmt, io};
 
 use bytes::Bytes;
 use http_body::Body;
-use hyper::Request;
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, HeaderValue};
+use hyper::header::{CONNECTION, HeaderMap, HeaderValue, SET_COOKIE};
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
+use hyper::{Request, Uri};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use ipnet::IpNet;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{JoinError, JoinSet};
 use warp::{Filter, Reply};
 
-use super::request_line::{Gate, RequestLines};
+use super::body::Timed;
+use super::request_line::{Gate, RequestLines, Times};
+use super::room::{Room, Seat};
+use super::tls::Tls;
 
 /// After an accept that failed for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// Of connections that the kernel has made and we have not taken yet; it may allow fewer.
+const BACKLOG: u32 = 4096;
 /// Hyper takes no smaller buffer.
 const HEAD_MAX_BYTES_LEAST: usize = 8 * 1024;
 
@@ -51,14 +58,26 @@ impl fmt::Debug for RawTarget {
     }
 }
 
+/// In the extensions of an answer: its request was a good one. Whoever sent it is worth more than
+/// those who only connect, should seats become few.
+#[derive(Clone, Copy, Debug)]
+pub struct Welcome;
+
+/// How much time and room the peers of a listener get.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// For a whole head to arrive; the idle time of a kept-alive connection too.
-    pub head_read_timeout: Duration,
+    /// From a head's first byte to its last. A TLS handshake has as much.
+    pub head: Duration,
+    /// From the head to the last byte of the body.
+    pub body: Duration,
+    /// Before a head begins, and while nothing of an answer is taken.
+    pub idle: Duration,
     /// Of a head after the encoding, which makes three bytes of one; over it: 431. At least 8 KiB.
     pub head_max_bytes: usize,
-    /// Open at a time; further callers wait in the kernel's queue.
+    /// Open at a time.
     pub connections: usize,
+    /// Open at a time from an address; so many are kept for each PBX whose addresses are known.
+    pub share: usize,
     /// For running requests to finish after `stop`; then they are cut.
     pub drain: Duration,
 }
@@ -66,9 +85,12 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
-            head_read_timeout: Duration::from_secs(10),
+            head: Duration::from_secs(10),
+            body: Duration::from_secs(15),
+            idle: Duration::from_secs(30),
             head_max_bytes: 64 * 1024,
             connections: 4096,
+            share: 256,
             drain: Duration::from_secs(10),
         }
     }
@@ -85,22 +107,35 @@ pub enum Error {
 }
 
 /// A bound socket; callers queue from here on and are answered once it serves.
-#[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
     local_addr: SocketAddr,
+    tls: Option<Arc<Tls>>,
+    known: Vec<Vec<IpNet>>,
 }
 
 impl Listener {
     /// Port 0 picks one.
-    pub async fn bind(addr: SocketAddr) -> Result<Listener, Error> {
-        let bound = TcpListener::bind(addr).await;
-        bound
-            .and_then(|socket| {
-                let local_addr = socket.local_addr()?;
-                Ok(Listener { socket, local_addr })
-            })
-            .map_err(|source| Error::Bind { addr, source })
+    pub fn bind(addr: SocketAddr) -> Result<Listener, Error> {
+        let bound = open(addr).and_then(|socket| Ok((socket.local_addr()?, socket)));
+        let (local_addr, socket) = bound.map_err(|source| Error::Bind { addr, source })?;
+        Ok(Listener {
+            socket,
+            local_addr,
+            tls: None,
+            known: Vec::new(),
+        })
+    }
+
+    pub fn with_tls(mut self, tls: Option<Arc<Tls>>) -> Listener {
+        self.tls = tls;
+        self
+    }
+
+    /// The addresses that each PBX calls from; seats are kept for each.
+    pub fn with_known(mut self, known: Vec<Vec<IpNet>>) -> Listener {
+        self.known = known;
+        self
     }
 
     pub fn local_addr(&self) -> SocketAddr {
@@ -115,20 +150,23 @@ impl Listener {
         F::Extract: Reply,
     {
         let mut stop = pin!(stop);
-        let slots = Arc::new(Semaphore::new(limits.connections));
+        let room = Arc::new(Room::new(limits.connections, limits.share, self.known));
         let graceful = GracefulShutdown::new();
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
                 () = &mut stop => break,
                 Some(ended) = connections.join_next() => report(ended),
-                accepted = self.accept(&slots) => match accepted {
-                    Ok((socket, peer, slot)) => {
-                        let talk = talk(socket, peer, filter.clone(), limits, graceful.watcher());
-                        connections.spawn(async move {
-                            talk.await;
-                            drop(slot);
-                        });
+                accepted = self.socket.accept() => match accepted {
+                    Ok((socket, peer)) => {
+                        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+                        let Some(seat) = room.enter(peer.ip()) else {
+                            continue;
+                        };
+                        let (id, watcher) = (seat.id, graceful.watcher());
+                        let guest = Guest { peer, seat: Arc::new(seat), limits, is_private: self.tls.is_some() };
+                        let connection = welcome(socket, self.tls.clone(), guest, filter.clone(), watcher);
+                        room.ends_with(id, connections.spawn(connection));
                     }
                     Err(error) => {
                         let local = self.local_addr;
@@ -142,6 +180,7 @@ impl Listener {
             }
         }
         drop(self.socket);
+        room.dismiss();
         if tokio::time::timeout(limits.drain, graceful.shutdown())
             .await
             .is_err()
@@ -154,42 +193,83 @@ impl Listener {
             report(ended);
         }
     }
+}
 
-    /// The slot comes first, so that over the cap nothing is accepted.
-    async fn accept(
-        &self,
-        slots: &Arc<Semaphore>,
-    ) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-        let slot = Arc::clone(slots)
-            .acquire_owned()
-            .await
-            .expect("the semaphore is never closed");
-        let (socket, peer) = self.socket.accept().await?;
-        // Only a delay is lost where this fails.
-        let _ = socket.set_nodelay(true);
-        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        Ok((socket, peer, slot))
+fn open(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match addr {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    // What a former life left in TIME_WAIT does not keep the port.
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
+}
+
+/// One peer, and what it may do.
+pub(super) struct Guest {
+    pub(super) peer: SocketAddr,
+    pub(super) seat: Arc<Seat>,
+    pub(super) limits: Limits,
+    /// Whether nobody on the way reads along.
+    pub(super) is_private: bool,
+}
+
+/// One connection, from before its handshake.
+async fn welcome<F>(
+    socket: TcpStream,
+    tls: Option<Arc<Tls>>,
+    guest: Guest,
+    filter: F,
+    watcher: Watcher,
+) where
+    F: Filter + Clone + Send + Sync + 'static,
+    F::Extract: Reply,
+{
+    // Who says nothing costs next to nothing: a flood of such is taken as fast as it comes.
+    if !matches!(
+        tokio::time::timeout(guest.limits.idle, socket.readable()).await,
+        Ok(Ok(()))
+    ) {
+        return;
+    }
+    // Only a delay is lost where this fails.
+    let _ = socket.set_nodelay(true);
+    let Some(tls) = tls else {
+        return talk(socket, guest, filter, watcher).await;
+    };
+    let handshake = tls.acceptor().accept(socket);
+    match tokio::time::timeout(guest.limits.head, handshake).await {
+        Ok(Ok(stream)) => talk(stream, guest, filter, watcher).await,
+        Ok(Err(error)) => tracing::debug!(%error, peer = %guest.peer, "no TLS with this peer"),
+        Err(_) => tracing::debug!(peer = %guest.peer, "a TLS handshake took too long"),
     }
 }
 
 /// One connection, to its end.
-pub(super) async fn talk<S, F>(
-    socket: S,
-    peer: SocketAddr,
-    filter: F,
-    limits: Limits,
-    watcher: Watcher,
-) where
+pub(super) async fn talk<S, F>(socket: S, guest: Guest, filter: F, watcher: Watcher)
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     F: Filter + Clone + Send + Sync + 'static,
     F::Extract: Reply,
 {
+    let Guest { peer, limits, .. } = guest;
     let gate = Gate::default();
     let head_max_bytes = limits.head_max_bytes.max(HEAD_MAX_BYTES_LEAST);
-    let lines = RequestLines::new(socket, gate.clone(), head_max_bytes);
+    let times = Times {
+        head: limits.head,
+        stall: limits.idle,
+    };
+    let lines = RequestLines::new(socket, gate.clone(), head_max_bytes, times);
     let filter = TowerToHyperService::new(warp::service(filter));
-    let service = service_fn(move |mut request: Request<Incoming>| {
+    let service = service_fn(move |request: Request<Incoming>| {
         let admitted = gate.admit(request.body().size_hint().exact());
+        let mut running = guest.seat.request();
+        let mut request = request.map(|body| Timed::new(body, limits.body));
+        // A target that is a host only: warp panics where a filter asks for its path.
+        if request.uri().path_and_query().is_none() {
+            *request.uri_mut() = Uri::from_static("*");
+        }
         let extensions = request.extensions_mut();
         extensions.insert(Peer(peer));
         extensions.insert(RawTarget(admitted.target));
@@ -201,18 +281,42 @@ pub(super) async fn talk<S, F>(
                 let close = HeaderValue::from_static("close");
                 answer.headers_mut().insert(CONNECTION, close);
             }
-            Ok::<_, Infallible>(answer)
+            if guest.is_private {
+                secure_cookies(answer.headers_mut());
+            }
+            running.is_good = answer.extensions().get::<Welcome>().is_some();
+            // The request runs until its answer is given out.
+            Ok::<_, Infallible>(answer.map(|body| {
+                body.map_err(move |error| {
+                    let _ = &running;
+                    error
+                })
+            }))
         }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.head_read_timeout)
+        // Hyper sees a head when it is whole: to hyper the time before it is all idle.
+        .header_read_timeout(limits.idle)
         .max_buf_size(head_max_bytes)
         // A sender that shuts its side after the last byte has still sent a whole request.
         .half_close(true)
         .serve_connection(TokioIo::new(lines), service);
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(%error, %peer, "connection ended early");
+    }
+}
+
+/// A cookie that was set over TLS never goes out without it.
+fn secure_cookies(headers: &mut HeaderMap) {
+    let cookies: Vec<HeaderValue> = headers.get_all(SET_COOKIE).iter().cloned().collect();
+    headers.remove(SET_COOKIE);
+    for cookie in cookies {
+        let secure = [cookie.as_bytes(), b"; Secure"].concat();
+        headers.append(
+            SET_COOKIE,
+            HeaderValue::from_bytes(&secure).unwrap_or(cookie),
+        );
     }
 }
 

@@ -34,8 +34,8 @@ impl Body {
 
     /// The whole of it; none where it is too large or does not end.
     pub async fn read(self) -> Option<Bytes> {
-        let whole = tokio::time::timeout(hook::BODY_TIME_MAX, hook::whole(self.0, BODY_MAX_BYTES));
-        Some(Bytes::from(whole.await.ok()?.ok()?))
+        let whole = hook::whole(self.0, BODY_MAX_BYTES).await.ok()?;
+        Some(Bytes::from(whole))
     }
 }
 

@@ -1,13 +1,14 @@
 //! For tests: a raw client, a server that echoes what it was given, and the log they leave.
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use warp::http::Response;
@@ -60,9 +61,15 @@ impl Server {
         F: Filter + Clone + Send + Sync + 'static,
         F::Extract: Reply,
     {
-        let listener = Listener::bind("127.0.0.1:0".parse().unwrap())
-            .await
-            .unwrap();
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        Server::on(listener, filter, limits)
+    }
+
+    pub(super) fn on<F>(listener: Listener, filter: F, limits: Limits) -> Server
+    where
+        F: Filter + Clone + Send + Sync + 'static,
+        F::Extract: Reply,
+    {
         let addr = listener.local_addr();
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(listener.serve(filter, limits, async {
@@ -89,7 +96,16 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) async fn connect(addr: SocketAddr) -> Client {
-        let socket = TcpStream::connect(addr).await.unwrap();
+        Client::from("127.0.0.1", addr).await
+    }
+
+    /// From another address of the loopback network.
+    pub(super) async fn from(source: &str, addr: SocketAddr) -> Client {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket
+            .bind((source.parse::<Ipv4Addr>().unwrap(), 0).into())
+            .unwrap();
+        let socket = bounded("connect", socket.connect(addr)).await.unwrap();
         socket.set_nodelay(true).unwrap();
         Client {
             socket,
@@ -149,7 +165,11 @@ impl Client {
 
     async fn fill(&mut self) -> bool {
         let read = self.socket.read_buf(&mut self.unread);
-        bounded("answer", read).await.unwrap() > 0
+        match bounded("answer", read).await {
+            // The other side closed while something of ours was on its way.
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => false,
+            read => read.unwrap() > 0,
+        }
     }
 }
 

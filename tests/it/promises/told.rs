@@ -13,7 +13,7 @@ use crate::support::service::Service;
 use crate::support::wait::wait_for;
 use crate::support::weed::Weed;
 
-const ANYBODY: (&str, &str) = ("anybody", "anything");
+const ANYBODY: (&str, &str) = ("key-of-anybody", "secret-of-anybody");
 const BY_HEAD: &str = "by the store's own SHA-256";
 const BY_READING: &str = "read back and hashed";
 

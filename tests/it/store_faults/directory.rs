@@ -9,6 +9,7 @@ use super::{wait_until_archived, wait_until_failing};
 use crate::support::hook;
 use crate::support::pbx::Pbx;
 use crate::support::service::{Service, Setup};
+use crate::support::wait::wait_for;
 
 /// A small file system of its own, gone when dropped.
 struct Mount(PathBuf);
@@ -105,8 +106,10 @@ fn a_full_and_a_read_only_directory_are_waited_out() {
     assert_eq!(state(&service, &name(1)), "pending");
     disk.remount("rw");
     wait_until_archived(&service, &name(1));
-    service.wait_until_store_is_tried();
-    assert_eq!(files(&archive), [both(&name(0)), both(&name(1))].concat());
+    let expected = [both(&name(0)), both(&name(1))].concat();
+    wait_for("nothing else stays there", super::WITHIN, || {
+        files(&archive) == expected
+    });
     assert_verified(&service);
     drop(service);
 }

@@ -1,4 +1,5 @@
-//! The real binary on a directory of its own, gone when dropped.
+//! The real binary on a directory of its own, gone when dropped; what it said is then searched for
+//! every secret of its settings.
 //!
 //! Never here: a service in the test's own process, or settings that a test did not ask for beyond
 //! small durations and free ports.
@@ -17,6 +18,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
+pub use super::output::Output;
+use super::secrets::Secrets;
 use super::wait::wait_for;
 use super::weed::Weed;
 
@@ -127,7 +130,9 @@ impl Setup {
             dir,
             env: self.env,
             running: None,
+            secrets: Secrets::default(),
         };
+        service.secrets.learn(SECRET);
         service.rewrite(&settings);
         service
     }
@@ -144,6 +149,7 @@ pub struct Service {
     dir: TempDir,
     env: Vec<(String, String)>,
     running: Option<Running>,
+    pub secrets: Secrets,
 }
 
 struct Running {
@@ -157,25 +163,6 @@ struct Running {
 pub struct Stopped {
     pub status: ExitStatus,
     pub took: Duration,
-}
-
-/// What a verb said.
-#[derive(Debug)]
-pub struct Output {
-    /// The exit code; -1 after a signal.
-    pub status: i32,
-    pub stdout: String,
-    pub stderr: String,
-}
-
-impl Output {
-    fn of(output: std::process::Output) -> Output {
-        Output {
-            status: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8(output.stdout).expect("stdout is UTF-8"),
-            stderr: String::from_utf8(output.stderr).expect("stderr is UTF-8"),
-        }
-    }
 }
 
 impl Service {
@@ -210,6 +197,7 @@ impl Service {
 
     /// Other settings, from the next start on.
     pub fn rewrite(&self, settings: &str) {
+        self.secrets.learn_settings(settings);
         fs::write(self.config(), settings).expect("write the settings");
     }
 
@@ -220,7 +208,7 @@ impl Service {
         self.env.extend(set);
     }
 
-    /// All that was said on stderr since the first start.
+    /// All that was said since the first start.
     pub fn log(&self) -> String {
         let log = fs::read(self.log_path()).unwrap_or_default();
         String::from_utf8_lossy(&log).into_owned()
@@ -282,12 +270,16 @@ impl Service {
         }
     }
 
+    pub fn signal(&self, signal: Signal) {
+        let child = &self.running.as_ref().expect("a running service").child;
+        // Not reaped yet, so the id is still its own.
+        kill_process(Pid::from_child(child), signal).expect("send a signal");
+    }
+
     /// SIGTERM.
     pub fn terminate(&mut self) -> Stopped {
-        let child = &self.running.as_ref().expect("a running service").child;
         let began = Instant::now();
-        // Not reaped yet, so the id is still its own.
-        kill_process(Pid::from_child(child), Signal::TERM).expect("send SIGTERM");
+        self.signal(Signal::TERM);
         let status = self.wait_for_exit();
         let took = began.elapsed();
         Stopped { status, took }
@@ -307,7 +299,19 @@ impl Service {
 
     /// Runs a verb with the service's settings.
     pub fn cli(&self, arguments: &[&str]) -> Output {
-        Output::of(self.verb(arguments).output().expect("run callvault"))
+        let output = self.verb(arguments).output().expect("run callvault");
+        self.heard(arguments, Output::of(output))
+    }
+
+    /// No verb tells a secret; but for the one that makes a token, which is for whoever asked.
+    fn heard(&self, arguments: &[&str], output: Output) -> Output {
+        let verb = arguments.join(" ");
+        match arguments {
+            ["token", "add", ..] => self.secrets.learn(output.stdout.trim_end()),
+            _ => self.secrets.assert_untold(&verb, &output.stdout),
+        }
+        self.secrets.assert_untold(&verb, &output.stderr);
+        output
     }
 
     /// Runs a verb that reads this from stdin.
@@ -320,7 +324,8 @@ impl Service {
         // What does not fit into the pipe is read while the verb runs, and little is said meanwhile.
         pipe.write_all(stdin).expect("write to the verb");
         drop(pipe);
-        Output::of(child.wait_with_output().expect("wait for callvault"))
+        let output = child.wait_with_output().expect("wait for callvault");
+        self.heard(arguments, Output::of(output))
     }
 
     /// A verb with the service's settings, not yet run.
@@ -408,13 +413,11 @@ impl Service {
     }
 
     fn spawn(&self) -> Child {
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(self.log_path());
+        let mut log = File::options();
+        log.create(true).append(true);
+        let log = || log.open(self.log_path()).expect("the service's log");
         let mut command = self.command();
-        command.arg("serve").stdout(Stdio::null());
-        command.stderr(log.expect("the service's log"));
+        command.arg("serve").stdout(log()).stderr(log());
         command.envs(self.env.iter().cloned());
         command.spawn().expect("start callvault")
     }
@@ -427,8 +430,9 @@ impl Service {
 impl Drop for Service {
     fn drop(&mut self) {
         self.kill();
-        if thread::panicking() {
-            eprintln!("the service said:\n{}", self.log());
+        match thread::panicking() {
+            true => eprintln!("the service said:\n{}", self.log()),
+            false => self.secrets.assert_untold("the service", &self.log()),
         }
     }
 }

@@ -1,14 +1,53 @@
 //! A certificate authority made on the fly, and what a server needs that it vouches for.
 //!
-//! Never here: keys or certificates on disk, but for the authority's own certificate.
+//! Never here: a key on disk, but for a service that is to read it.
 
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
-use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned,
+    SupportedProtocolVersion,
+};
+
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+
+/// A connection over TLS; what the other side is called must be what its certificate says.
+pub struct Secure(StreamOwned<ClientConnection, TcpStream>);
+
+impl Secure {
+    pub fn open(to: SocketAddr, name: &str, client: &Arc<ClientConfig>) -> io::Result<Secure> {
+        let name = ServerName::try_from(name.to_owned()).expect("a name");
+        let stream = TcpStream::connect_timeout(&to, ANSWER_WITHIN)?;
+        stream.set_read_timeout(Some(ANSWER_WITHIN))?;
+        let client = ClientConnection::new(client.clone(), name).map_err(io::Error::other)?;
+        let mut secure = StreamOwned::new(client, stream);
+        secure.conn.complete_io(&mut secure.sock)?;
+        Ok(Secure(secure))
+    }
+
+    /// Whatever comes until the other side closes.
+    pub fn ask(mut self, request: &[u8]) -> io::Result<String> {
+        self.0.write_all(request)?;
+        let mut answer = Vec::new();
+        self.0.read_to_end(&mut answer)?;
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    }
+
+    /// Of the certificate that the other side showed.
+    pub fn certificate(&self) -> Vec<u8> {
+        let shown = self.0.conn.peer_certificates().expect("certificates");
+        shown[0].to_vec()
+    }
+}
 
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
@@ -45,6 +84,28 @@ impl Authority {
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(2021, 1, 1);
         self.vouch_for(params)
+    }
+
+    /// Certificate and key for `tls_cert_file` and `tls_key_file`.
+    pub fn write_pair(&self, name: &str, cert: &Path, key: &Path) {
+        let params = CertificateParams::new([name.to_owned()]).expect("a name");
+        let own = KeyPair::generate().expect("a key");
+        let signed = params.signed_by(&own, &self.issuer).expect("a certificate");
+        std::fs::write(cert, signed.pem()).expect("write a certificate");
+        std::fs::write(key, own.serialize_pem()).expect("write a key");
+        let closed = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(key, closed).expect("close the key to others");
+    }
+
+    /// Who trusts this authority, and speaks these versions.
+    pub fn client(&self, versions: &[&'static SupportedProtocolVersion]) -> Arc<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        let own = CertificateDer::from_pem_slice(self.pem.as_bytes()).expect("a certificate");
+        roots.add(own).expect("an authority");
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let client = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions);
+        let client = client.expect("versions").with_root_certificates(roots);
+        Arc::new(client.with_no_client_auth())
     }
 
     fn vouch_for(&self, params: CertificateParams) -> Arc<ServerConfig> {
