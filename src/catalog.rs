@@ -16,7 +16,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::model::call::Call;
-use crate::model::filter::Filter;
+use crate::model::filter::{Filter, Place};
 use crate::model::id::{CallId, CallName, PbxName, RecordingId, RecordingName};
 use crate::model::job::State;
 use crate::model::vendor::Vendor;
@@ -66,13 +66,43 @@ pub fn calls(db: &Db, filter: &Filter) -> Result<Vec<Call>, Error> {
 
 /// Calls as [`calls()`] finds them, each with how its recordings stand, by leg.
 pub fn calls_with_states(db: &Db, filter: &Filter) -> Result<Vec<(Call, Vec<State>)>, Error> {
+    let calls = calls(db, filter)?;
+    let ids: Vec<&CallId> = calls.iter().map(|call| &call.id).collect();
+    let mut states = recordings::states_of_calls(db, &ids)?;
     let with_states = |call: Call| {
-        let states = recordings::states_of_call(db, &call.id)?.into_iter();
+        let states = states.remove(&call.id).unwrap_or_default().into_iter();
         let seen = states.filter(|(leg, _)| call.leg(*leg).is_some());
         let seen = seen.map(|(_, state)| state).collect();
-        Ok((call, seen))
+        (call, seen)
     };
-    calls(db, filter)?.into_iter().map(with_states).collect()
+    Ok(calls.into_iter().map(with_states).collect())
+}
+
+/// Rows of a listing in one piece of a whole.
+const PIECE: u32 = 1_000;
+
+/// All that `list` finds, in order, a piece at a time: what is long is never held whole.
+pub fn in_pieces<T, E: From<Error>>(
+    db: &Db,
+    filter: &Filter,
+    list: fn(&Db, &Filter) -> Result<Vec<T>, Error>,
+    place: fn(&T) -> Place,
+    mut each: impl FnMut(&[T]) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut filter = filter.clone();
+    let mut left = filter.limit.unwrap_or(u32::MAX);
+    while left > 0 {
+        let asked = left.min(PIECE);
+        filter.limit = Some(asked);
+        let rows = list(db, &filter)?;
+        each(&rows)?;
+        if rows.len() < asked as usize {
+            break;
+        }
+        filter.after = rows.last().map(place);
+        left -= asked;
+    }
+    Ok(())
 }
 
 /// Finds what `text` names: a recording, a call, or a call by one of its legs, with or without the

@@ -21,7 +21,7 @@ use crate::model::event::{Event, Kind, Logged, Reading};
 use crate::model::id::{CallId, EventSeq, PbxName, RecordingId};
 use crate::model::vendor::Vendor;
 use crate::store::recordings::{self, Announced};
-use crate::store::{Db, Error, Store, Tx, calls, foretold, log};
+use crate::store::{Db, Error, Store, Tx, calls, damaged, foretold, log};
 
 const BATCH: u32 = 500;
 /// How soon events are noticed that another process logged.
@@ -269,7 +269,7 @@ fn keep(
         for (item, reading) in (0..).zip(&read.readings) {
             calls::save_reading(tx, read.seq, item, reading, read.duplicate_of)?;
             if let Some((pbx, event, id_rest)) = lost_its_leg(read, reading) {
-                calls::save_damaged(tx, read.seq, item, pbx, event, id_rest)?;
+                damaged::save(tx, read.seq, item, pbx, event, id_rest)?;
                 damaged_at.insert(pbx.clone());
             }
         }

@@ -71,7 +71,7 @@ fn print(list: List, reader: &Reader) -> anyhow::Result<Exit> {
         },
     )?;
     match (list.csv, list.json) {
-        (true, _) => output::csv(&rows)?,
+        (true, _) => output::csv(&rows, true)?,
         (_, true) => rows.iter().try_for_each(output::json)?,
         _ if rows.is_empty() => eprintln!("no entry fits"),
         _ => table(&rows)?,

@@ -44,9 +44,11 @@ pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A head line of the objects' keys and a line each.
-pub fn csv(values: &[impl Serialize]) -> anyhow::Result<()> {
-    io::stdout().lock().write_all(&table::csv(values, true))?;
+/// A head line of the objects' keys, where it is the beginning, and a line each.
+pub fn csv(values: &[impl Serialize], with_head: bool) -> anyhow::Result<()> {
+    io::stdout()
+        .lock()
+        .write_all(&table::csv(values, with_head))?;
     Ok(())
 }
 

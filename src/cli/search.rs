@@ -1,23 +1,25 @@
 //! `callvault search`.
 
 use clap::{Args, ValueEnum};
+use serde::Serialize;
 
 use super::{Exit, output};
 use crate::catalog::{self, Found};
 use crate::config::Settings;
 use crate::model::call::{Call, Outcome};
 use crate::model::event::Direction;
-use crate::model::filter::Filter;
+use crate::model::filter::{Filter, Place};
 use crate::model::id::{CallName, PbxName};
 use crate::model::job::State;
-use crate::model::time::{Moment, Started, clock_text};
-use crate::store::Reader;
+use crate::model::time::{Moment, Seconds, Started, clock_text};
 use crate::store::search::RecordingRow;
+use crate::store::{Db, Error, Reader};
 
 /// What recordings and calls are chosen by.
 #[derive(Args, Default)]
 pub struct Filters {
-    /// External number: with or without prefix, at least 6 digits from its end; * is a wildcard
+    /// External number: with or without prefix, at least 6 digits from its end; * is a wildcard,
+    /// *553* finds a piece
     #[arg(long, value_name = "N")]
     pub number: Option<String>,
     /// Extension of the leg
@@ -43,6 +45,12 @@ pub struct Filters {
     /// answered or missed
     #[arg(long, value_name = "O", value_parser = outcome)]
     pub outcome: Option<Outcome>,
+    /// At least so long: 90, 90s, 1m30s; of a call any leg
+    #[arg(long, value_name = "L")]
+    pub min_duration: Option<Seconds>,
+    /// At most so long
+    #[arg(long, value_name = "L")]
+    pub max_duration: Option<Seconds>,
     /// Call id
     #[arg(long, value_name = "C")]
     pub call: Option<String>,
@@ -122,6 +130,14 @@ impl Filters {
                 text(self.outcome.as_ref().map(|outcome| outcome as _)),
             ),
             ("call", self.call.clone()),
+            (
+                "min_duration",
+                text(self.min_duration.as_ref().map(|seconds| seconds as _)),
+            ),
+            (
+                "max_duration",
+                text(self.max_duration.as_ref().map(|seconds| seconds as _)),
+            ),
         ];
         let asked = asked
             .into_iter()
@@ -170,6 +186,8 @@ impl Filters {
             to: self.to,
             state: self.state,
             outcome: self.outcome,
+            min_duration: self.min_duration,
+            max_duration: self.max_duration,
             call,
             limit,
             ..Filter::default()
@@ -196,27 +214,50 @@ pub async fn run(arguments: Arguments, settings: &Settings) -> anyhow::Result<Ex
     };
     let entry = super::act("searched", what).detail(arguments.filters.in_words());
     super::enter(settings, vec![entry]).await?;
-    let found = match arguments.calls {
-        true => {
+    let found = match (arguments.calls, arguments.form()) {
+        (true, Form::Table) => {
             let calls = catalog::calls(reader, &filter)?;
-            print_calls(&calls, arguments.form())?;
+            print_calls(&calls)?;
             calls.len()
         }
-        false => {
+        (false, Form::Table) => {
             let rows = catalog::recordings(reader, &filter)?;
-            print_recordings(&rows, arguments.form())?;
+            print_recordings(&rows)?;
             rows.len()
         }
+        (true, form) => stream(reader, &filter, form, catalog::calls, Call::place)?,
+        (false, form) => stream(
+            reader,
+            &filter,
+            form,
+            catalog::recordings,
+            RecordingRow::place,
+        )?,
     };
     Ok(if found == 0 { Exit::Failed } else { Exit::Done })
 }
 
-fn print_recordings(rows: &[RecordingRow], form: Form) -> anyhow::Result<()> {
-    match form {
-        Form::Json => return rows.iter().try_for_each(output::json),
-        Form::Csv => return output::csv(rows),
-        Form::Table => {}
-    }
+/// For programs: as it is read, however much it is.
+fn stream<T: Serialize>(
+    reader: &Reader,
+    filter: &Filter,
+    form: Form,
+    list: fn(&Db, &Filter) -> Result<Vec<T>, Error>,
+    place: fn(&T) -> Place,
+) -> anyhow::Result<usize> {
+    let mut found = 0;
+    catalog::in_pieces(reader, filter, list, place, |rows| {
+        match form {
+            Form::Csv => output::csv(rows, found == 0)?,
+            _ => rows.iter().try_for_each(output::json)?,
+        }
+        found += rows.len();
+        anyhow::Ok(())
+    })?;
+    Ok(found)
+}
+
+fn print_recordings(rows: &[RecordingRow]) -> anyhow::Result<()> {
     if rows.is_empty() {
         eprintln!("no recording fits");
         return Ok(());
@@ -255,12 +296,7 @@ fn print_recordings(rows: &[RecordingRow], form: Form) -> anyhow::Result<()> {
     output::table(&head, &rows.iter().map(cells).collect::<Vec<_>>())
 }
 
-fn print_calls(calls: &[Call], form: Form) -> anyhow::Result<()> {
-    match form {
-        Form::Json => return calls.iter().try_for_each(output::json),
-        Form::Csv => return output::csv(calls),
-        Form::Table => {}
-    }
+fn print_calls(calls: &[Call]) -> anyhow::Result<()> {
     if calls.is_empty() {
         eprintln!("no call fits");
         return Ok(());

@@ -9,7 +9,7 @@ use super::Pbx;
 use crate::model::call::Call;
 use crate::model::damaged;
 use crate::model::id::{CallId, LegId, PbxName};
-use crate::store::calls::Waiting;
+use crate::store::damaged::{self as ends, Waiting};
 use crate::store::{Error, Tx, calls, foretold, log};
 
 /// Settles what the changed calls, or newly damaged ids at `damaged_at`, may have decided.
@@ -22,7 +22,7 @@ pub fn settle(
     let touched = changed.iter().map(|call| &call.id.pbx);
     let touched: BTreeSet<&PbxName> = touched.chain(damaged_at).collect();
     for pbx in touched {
-        for waiting in calls::damaged_of(tx, pbx)? {
+        for waiting in ends::of_pbx(tx, pbx)? {
             let affected = waiting.owner.is_none() && damaged_at.contains(pbx)
                 || changed
                     .iter()
@@ -51,12 +51,12 @@ fn decide(
     waiting: &Waiting,
     pbxs: &BTreeMap<PbxName, Pbx>,
 ) -> Result<(), Error> {
-    let candidates = calls::candidates(tx, pbx, &waiting.damaged.id_rest)?;
+    let candidates = ends::candidates(tx, pbx, &waiting.damaged.id_rest)?;
     let owner = damaged::owner(&waiting.damaged, &candidates);
     if owner == waiting.owner {
         return Ok(());
     }
-    calls::set_owner(tx, waiting.seq, waiting.item, owner.as_ref())?;
+    ends::set_owner(tx, waiting.seq, waiting.item, owner.as_ref())?;
     for leg in waiting.owner.iter().chain(&owner) {
         let id = CallId {
             pbx: pbx.clone(),

@@ -14,6 +14,8 @@ mod health;
 mod lanes;
 mod player;
 mod recording;
+mod recordings;
+mod search;
 mod sign_in;
 mod tokens;
 
@@ -25,7 +27,7 @@ use warp::reply::Response;
 use warp::{Filter, Reply};
 
 use super::api::problem::Problem;
-use super::api::query::{self, CALLS, CUSTODY, NONE, Parameter, Query};
+use super::api::query::{self, CALLS, CUSTODY, NONE, Parameter, Query, RECORDINGS};
 use super::api::{self, Api, Asked};
 use super::request::{self, Body, Request};
 use super::session::{self, Session};
@@ -70,6 +72,7 @@ macro_rules! page {
 /// Every page there is, but for signing in and the files that pages are made with.
 const PAGES: &[Page] = &[
     page!(GET "/" See, CALLS, calls::calls),
+    page!(GET "/recordings" See, RECORDINGS, recordings::recordings),
     page!(GET "/call/{pbx}/{call}" See, NONE, call::call),
     page!(POST "/call/{pbx}/{call}/reason" Hear, NONE, call::reason),
     page!(GET "/recording/{pbx}/{recording}" See, NONE, recording::recording),

@@ -168,10 +168,7 @@ impl Call {
     /// Where it stands in a listing, newest first.
     pub fn place(&self) -> Place {
         Place {
-            at: self
-                .started
-                .as_ref()
-                .map_or_else(String::new, |s| s.utc.to_seconds()),
+            at: self.started.map_or(UtcMs(0), |started| started.utc),
             id: self.id.to_string(),
         }
     }

@@ -7,7 +7,7 @@ use super::call::Outcome;
 use super::event::Direction;
 use super::id::{CallName, PbxName};
 use super::job::State;
-use super::time::Moment;
+use super::time::{Moment, Seconds, UtcMs};
 
 /// All that is given must hold; what is not given does not matter.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,6 +23,9 @@ pub struct Filter {
     pub to: Option<Moment>,
     pub outcome: Option<Outcome>,
     pub state: Option<State>,
+    /// Of the leg; of any leg of a call. Both inclusive.
+    pub min_duration: Option<Seconds>,
+    pub max_duration: Option<Seconds>,
     pub call: Option<CallName>,
     pub limit: Option<u32>,
     /// Only what somebody may see.
@@ -34,7 +37,7 @@ pub struct Filter {
 /// A place in a listing, newest first: the moment that it is sorted by, and the id beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    pub at: String,
+    pub at: UtcMs,
     pub id: String,
 }
 
@@ -54,7 +57,7 @@ impl Place {
         let text = String::from_utf8(bytes?).ok()?;
         let (at, id) = text.split_once('\n')?;
         Some(Place {
-            at: at.to_owned(),
+            at: at.parse().ok()?,
             id: id.to_owned(),
         })
     }
@@ -62,16 +65,16 @@ impl Place {
 
 #[cfg(test)]
 mod tests {
-    use super::Place;
+    use super::{Place, UtcMs};
 
     #[test]
     fn a_cursor_comes_back() {
         let place = Place {
-            at: "2023-03-07T13:23:18Z".to_owned(),
+            at: UtcMs(1_678_195_398_250),
             id: "hq/230307142318_40-2-1".to_owned(),
         };
         assert_eq!(Place::from_cursor(&place.cursor()), Some(place));
-        for bad in ["", "0", "zz", "ää", "+1", "ff"] {
+        for bad in ["", "0", "zz", "ää", "+1", "ff", "300a61"] {
             assert_eq!(Place::from_cursor(bad), None, "{bad}");
         }
     }

@@ -55,6 +55,15 @@ impl fmt::Display for UtcMs {
     }
 }
 
+impl std::str::FromStr for UtcMs {
+    type Err = jiff::Error;
+
+    fn from_str(text: &str) -> Result<UtcMs, jiff::Error> {
+        let at: Timestamp = text.parse()?;
+        Ok(UtcMs(at.as_millisecond()))
+    }
+}
+
 impl serde::Serialize for UtcMs {
     fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(self)
@@ -142,6 +151,17 @@ pub enum Moment {
 }
 
 impl Moment {
+    /// A bare time read on the clock of a zone. In the hour that autumn repeats the earlier one.
+    pub fn in_zone(self, zone: &TimeZone) -> Moment {
+        match self {
+            Moment::Exact(_) => self,
+            Moment::Local(at) => match zone.to_ambiguous_timestamp(at).compatible() {
+                Ok(at) => Moment::Exact(UtcMs(at.as_millisecond())),
+                Err(_) => self,
+            },
+        }
+    }
+
     /// Where no PBX's wall clock is meant, a bare time is UTC.
     pub fn as_utc(self) -> UtcMs {
         match self {
@@ -180,6 +200,48 @@ impl std::str::FromStr for Moment {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no time: expected 2023-03-07, 2023-03-07T14:00 or 2023-03-07T13:00:00Z")]
 pub struct NotAMoment(String);
+
+/// How long something lasts, as people type it: `90`, `1m30s`, `2h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Seconds(pub u32);
+
+impl std::str::FromStr for Seconds {
+    type Err = NoDuration;
+
+    fn from_str(text: &str) -> Result<Seconds, NoDuration> {
+        let bad = || NoDuration(text.chars().take(40).collect());
+        let (mut total, mut rest) = (0u64, text);
+        let mut units = [("h", 3600), ("m", 60), ("s", 1)].into_iter();
+        while !rest.is_empty() {
+            let end = rest
+                .find(|c: char| !c.is_ascii_digit())
+                .unwrap_or(rest.len());
+            let (number, unit) = rest.split_at(end);
+            let number: u32 = number.parse().map_err(|_| bad())?;
+            // Larger units first, each once; a bare number is seconds and stands alone.
+            let (word, seconds) = match (unit, text.len()) {
+                ("", length) if length == end => ("", 1),
+                _ => units
+                    .find(|(word, _)| unit.starts_with(word))
+                    .ok_or_else(bad)?,
+            };
+            total += u64::from(number) * seconds;
+            rest = &unit[word.len()..];
+        }
+        let total = u32::try_from(total).ok().filter(|_| !text.is_empty());
+        total.map(Seconds).ok_or_else(bad)
+    }
+}
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}s", self.0)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no duration: expected seconds, or such as 90s, 1m30s or 2h")]
+pub struct NoDuration(String);
 
 /// `14 s` as people read it: `0:14`, `1:02:03`.
 pub fn clock_text(seconds: u64) -> String {
@@ -238,6 +300,48 @@ mod tests {
         }
         let started = resolve(local, &zone, Some(later), None);
         assert_eq!(started.local_text(), "2023-10-29T02:30:00+01:00");
+    }
+
+    #[test]
+    fn durations_people_type() {
+        for (text, expected) in [
+            ("0", Some(0)),
+            ("90", Some(90)),
+            ("90s", Some(90)),
+            ("1m30s", Some(90)),
+            ("2h", Some(7200)),
+            ("1h1s", Some(3601)),
+            ("", None),
+            ("m", None),
+            ("1m30", None),
+            ("30s1m", None),
+            ("1s1s", None),
+            ("-1", None),
+            ("1.5", None),
+            ("99999999h", None),
+            ("1ü", None),
+        ] {
+            let parsed: Result<Seconds, _> = text.parse();
+            assert_eq!(parsed.ok(), expected.map(Seconds), "{text}");
+        }
+    }
+
+    #[test]
+    fn bare_times_in_a_zone() {
+        let zone = TimeZone::get("Europe/Prague").unwrap();
+        for (text, expected) in [
+            ("2023-03-07", "2023-03-06T23:00:00Z"),
+            ("2023-07-07T12:00", "2023-07-07T10:00:00Z"),
+            ("2023-10-29T02:30", "2023-10-29T00:30:00Z"),
+            ("2023-03-07T12:00Z", "2023-03-07T12:00:00Z"),
+        ] {
+            let moment: Moment = text.parse().unwrap();
+            assert_eq!(
+                moment.in_zone(&zone),
+                Moment::Exact(utc(expected)),
+                "{text}"
+            );
+        }
     }
 
     #[test]

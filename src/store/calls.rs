@@ -1,13 +1,14 @@
 //! Calls, legs and readings: what was derived from the event log.
 
+use std::collections::{BTreeMap, HashMap};
+
 use rusqlite::{Row, params};
 
-use super::{Db, Error, Tx, all, execute, first, parsed, word};
+use super::{Db, Error, Tx, all, execute, first, numbers, parsed, recordings, word};
 use crate::model::call::{Call, Leg, Outcome};
-use crate::model::damaged::{Candidate, Damaged};
-use crate::model::event::{Direction, Event, Finish, Reading, Transfer};
-use crate::model::id::{CallId, EventSeq, LegId, PbxName, RecordingName};
-use crate::model::time::{Started, UtcMs};
+use crate::model::event::{Direction, Finish, Reading, Transfer};
+use crate::model::id::{CallId, EventSeq, LegId, RecordingName};
+use crate::model::time::{Moment, Started, UtcMs};
 
 /// The row of a call that any event named, also one of an unknown kind.
 pub fn find(db: &Db, id: &CallId) -> Result<Option<i64>, Error> {
@@ -42,31 +43,104 @@ pub fn touch(tx: &mut Tx, call_id: i64, seq: EventSeq, known: bool) -> Result<()
     Ok(())
 }
 
-/// Writes what the fold found, in place of what it found before.
+/// Writes what the fold found, in place of what it found before, and what listings go by with it.
 pub fn save(tx: &mut Tx, call_id: i64, call: &Call) -> Result<(), Error> {
-    let sql = "UPDATE call SET direction = ?2, external = ?3, did = ?4, started_ms = ?5, \
-        started_local = ?6, ambiguous_hour = ?7, outcome = ?8, ring_path = ?9 WHERE id = ?1";
+    let before = saved(tx, call_id)?;
+    let number = match &call.external {
+        Some(external) => Some(numbers::row(tx, external)?),
+        None => None,
+    };
+    // An index is written only for what has changed.
+    let sql = "UPDATE call SET (direction, number_id, did, started_ms, started_local, \
+            ambiguous_hour, outcome, ring_path, sorted_ms, local_ms, longest_s, shortest_s) = \
+            (?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, coalesce(?5, 0), ?10, ?11, ?12) \
+        WHERE id = ?1 AND (direction, number_id, did, started_ms, started_local, \
+            ambiguous_hour, outcome, ring_path, longest_s, shortest_s) \
+            IS NOT (?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?11, ?12)";
     let started = call.started.as_ref();
+    let lengths = call.legs.iter().filter_map(|leg| leg.duration_s);
     let row = params![
         call_id,
         call.direction.map(Direction::as_str),
-        call.external,
+        number,
         call.did,
         started.map(|started| started.utc.0),
         started.map(Started::local_text),
         started.is_some_and(|started| started.ambiguous),
         call.outcome.map(Outcome::as_str),
         serde_json::json!(call.ring_path).to_string(),
+        started.map(|started| Moment::Local(started.local).as_utc().0),
+        lengths.clone().max(),
+        lengths.min(),
     ];
     execute(tx, "save a call", sql, row)?;
-    execute(
-        tx,
-        "replace a call's legs",
-        "DELETE FROM leg WHERE call_id = ?1",
-        [call_id],
-    )?;
-    for leg in &call.legs {
-        save_leg(tx, call_id, call, leg)?;
+    save_legs(tx, call_id, call, &before)?;
+    save_participants(tx, call_id, call, &before)?;
+    recordings::follow(tx, call_id, &call.id)
+}
+
+/// What was saved of a call before.
+struct Saved {
+    sorted_ms: i64,
+    ring_path: Vec<String>,
+    legs: Vec<Leg>,
+}
+
+fn saved(db: &Db, call_id: i64) -> Result<Saved, Error> {
+    let sql = "SELECT sorted_ms, ring_path FROM call WHERE id = ?1";
+    let row = first(db, "read a saved call", sql, [call_id], |row| {
+        Ok((row.get(0)?, row.get::<_, String>(1)?))
+    })?;
+    let (sorted_ms, ring_path) = row.unwrap_or_default();
+    Ok(Saved {
+        sorted_ms,
+        ring_path: serde_json::from_str(&ring_path).unwrap_or_default(),
+        legs: legs(db, &[call_id])?
+            .into_iter()
+            .map(|(_, leg)| leg)
+            .collect(),
+    })
+}
+
+fn save_legs(tx: &mut Tx, call_id: i64, call: &Call, before: &Saved) -> Result<(), Error> {
+    let bare = |leg: &Leg| Leg {
+        recordings: Vec::new(),
+        ..leg.clone()
+    };
+    if call.legs.iter().map(bare).eq(before.legs.iter().cloned()) {
+        return Ok(());
+    }
+    let sql = "DELETE FROM leg WHERE call_id = ?1";
+    execute(tx, "replace a call's legs", sql, [call_id])?;
+    call.legs
+        .iter()
+        .try_for_each(|leg| save_leg(tx, call_id, call, leg))
+}
+
+/// Who rang or talked, and who talked.
+fn participants<'a>(legs: &'a [Leg], ring_path: &'a [String]) -> BTreeMap<&'a str, bool> {
+    let rang = ring_path.iter().map(|user| (user.as_str(), false));
+    let talked = legs.iter().filter_map(|leg| leg.extension.as_deref());
+    rang.chain(talked.map(|user| (user, true))).collect()
+}
+
+fn save_participants(tx: &mut Tx, call_id: i64, call: &Call, before: &Saved) -> Result<(), Error> {
+    let sorted_ms = call.started.map_or(0, |started| started.utc.0);
+    let old = participants(&before.legs, &before.ring_path);
+    let new = participants(&call.legs, &call.ring_path);
+    if (before.sorted_ms, &old) == (sorted_ms, &new) {
+        return Ok(());
+    }
+    let sql = "DELETE FROM participant WHERE extension = ?1 AND sorted_ms = ?2 AND call_id = ?3";
+    for extension in old.keys() {
+        let key = params![extension, before.sorted_ms, call_id];
+        execute(tx, "replace who took part", sql, key)?;
+    }
+    let sql = "INSERT INTO participant (extension, sorted_ms, call_id, talked) \
+        VALUES (?1, ?2, ?3, ?4)";
+    for (extension, talked) in new {
+        let row = params![extension, sorted_ms, call_id, talked];
+        execute(tx, "note who took part", sql, row)?;
     }
     Ok(())
 }
@@ -127,55 +201,80 @@ pub fn save_reading(
     Ok(())
 }
 
-/// A call by its row.
+/// A call with its row, unless nothing but events of unknown kinds named it.
 pub fn load(db: &Db, id: &CallId) -> Result<Option<(i64, Call)>, Error> {
-    let sql = "SELECT id, direction, external, did, started_ms, started_local, ambiguous_hour, \
-        outcome, ring_path FROM call WHERE pbx = ?1 AND call = ?2 AND known = 1";
+    let sql = "SELECT id FROM call WHERE pbx = ?1 AND call = ?2 AND known = 1";
     let key = params![id.pbx.as_str(), id.call.as_str()];
-    let found = first(db, "read a call", sql, key, |row| {
-        let started: Option<(i64, String)> = row.get::<_, Option<i64>>(4)?.zip(row.get(5)?);
-        let call = Call {
-            id: id.clone(),
-            direction: word(row.get(1)?, Direction::from_word),
-            external: row.get(2)?,
-            did: row.get(3)?,
-            started: started
-                .map(|(utc, local)| {
-                    Ok::<_, rusqlite::Error>(Started {
-                        utc: UtcMs(utc),
-                        local: parsed(local[..19.min(local.len())].to_owned())?,
-                        ambiguous: row.get(6)?,
-                    })
-                })
-                .transpose()?,
-            outcome: word(row.get(7)?, Outcome::from_word),
-            legs: Vec::new(),
-            ring_path: serde_json::from_str(&row.get::<_, String>(8)?).unwrap_or_default(),
-        };
-        Ok((row.get::<_, i64>(0)?, call))
-    })?;
-    let Some((call_id, mut call)) = found else {
+    let Some(row) = first(db, "find a known call", sql, key, |row| row.get(0))? else {
         return Ok(None);
     };
-    call.legs = legs(db, call_id)?;
-    let recordings = "SELECT leg, recording FROM recording WHERE pbx = ?1 AND call = ?2 ORDER BY 2";
-    let key = params![id.pbx.as_str(), id.call.as_str()];
-    let named = all(db, "read a call's recordings", recordings, key, |row| {
-        Ok((row.get::<_, u32>(0)?, parsed::<RecordingName>(row.get(1)?)?))
+    let call = load_all(db, &[row])?.pop();
+    Ok(call.map(|call| (row, call)))
+}
+
+/// Calls by their rows, in that order: three statements, however many they are.
+pub fn load_all(db: &Db, rows: &[i64]) -> Result<Vec<Call>, Error> {
+    let sql = "SELECT c.pbx, c.call, c.direction, n.number, c.did, c.started_ms, c.started_local, \
+            c.ambiguous_hour, c.outcome, c.ring_path, c.id \
+        FROM json_each(?1) asked CROSS JOIN call c ON c.id = asked.value \
+        LEFT JOIN number n ON n.id = c.number_id ORDER BY asked.key";
+    let asked = serde_json::json!(rows).to_string();
+    let mut calls = all(db, "read calls", sql, [&asked], loaded)?;
+    let places: HashMap<i64, usize> = calls.iter().map(|(row, _)| *row).zip(0..).collect();
+    for (row, leg) in legs(db, rows)? {
+        calls[places[&row]].1.legs.push(leg);
+    }
+    let sql = "SELECT c.id, r.leg, r.recording FROM json_each(?1) asked \
+        CROSS JOIN call c ON c.id = asked.value \
+        CROSS JOIN recording r ON r.call = c.call AND r.pbx = c.pbx ORDER BY asked.key, 3";
+    let named = all(db, "read calls' recordings", sql, [&asked], |row| {
+        let recording = parsed::<RecordingName>(row.get(2)?)?;
+        Ok((row.get::<_, i64>(0)?, row.get::<_, u32>(1)?, recording))
     })?;
-    for (number, recording) in named {
-        let leg = call.legs.iter_mut().find(|leg| leg.leg == number);
+    for (row, number, recording) in named {
+        let legs = &mut calls[places[&row]].1.legs;
+        let leg = legs.iter_mut().find(|leg| leg.leg == number);
         leg.into_iter()
             .for_each(|leg| leg.recordings.push(recording.clone()));
     }
-    Ok(Some((call_id, call)))
+    Ok(calls.into_iter().map(|(_, call)| call).collect())
 }
 
-fn legs(db: &Db, call_id: i64) -> Result<Vec<Leg>, Error> {
-    let sql = "SELECT leg, extension, answered_ms, ended_ms, duration_s, transfer, \
-        transferred_to, finish, end_is_certain FROM leg WHERE call_id = ?1 ORDER BY leg";
-    all(db, "read a call's legs", sql, [call_id], |row| {
-        Ok(Leg {
+fn loaded(row: &Row) -> rusqlite::Result<(i64, Call)> {
+    let started: Option<(i64, String)> = row.get::<_, Option<i64>>(5)?.zip(row.get(6)?);
+    let started = match started {
+        Some((utc, local)) => Some(Started {
+            utc: UtcMs(utc),
+            local: parsed(local[..19.min(local.len())].to_owned())?,
+            ambiguous: row.get(7)?,
+        }),
+        None => None,
+    };
+    let call = Call {
+        id: CallId {
+            pbx: parsed(row.get(0)?)?,
+            call: parsed(row.get(1)?)?,
+        },
+        direction: word(row.get(2)?, Direction::from_word),
+        external: row.get(3)?,
+        did: row.get(4)?,
+        started,
+        outcome: word(row.get(8)?, Outcome::from_word),
+        legs: Vec::new(),
+        ring_path: serde_json::from_str(&row.get::<_, String>(9)?).unwrap_or_default(),
+    };
+    Ok((row.get(10)?, call))
+}
+
+/// Legs of calls, each with its call's row, without their recordings.
+fn legs(db: &Db, calls: &[i64]) -> Result<Vec<(i64, Leg)>, Error> {
+    let sql = "SELECT l.leg, l.extension, l.answered_ms, l.ended_ms, l.duration_s, l.transfer, \
+            l.transferred_to, l.finish, l.end_is_certain, l.call_id \
+        FROM json_each(?1) asked CROSS JOIN leg l ON l.call_id = asked.value \
+        ORDER BY asked.key, l.leg";
+    let calls = serde_json::json!(calls).to_string();
+    all(db, "read calls' legs", sql, [calls], |row| {
+        let leg = Leg {
             leg: row.get(0)?,
             extension: row.get(1)?,
             answered: row.get::<_, Option<i64>>(2)?.map(UtcMs),
@@ -186,103 +285,7 @@ fn legs(db: &Db, call_id: i64) -> Result<Vec<Leg>, Error> {
             finish: word(row.get(7)?, Finish::from_word),
             end_is_certain: row.get(8)?,
             recordings: Vec::new(),
-        })
-    })
-}
-
-/// An end event that waits for its leg, and the leg it has, if any.
-pub struct Waiting {
-    pub seq: EventSeq,
-    pub item: u32,
-    pub damaged: Damaged,
-    pub owner: Option<LegId>,
-}
-
-pub fn save_damaged(
-    tx: &mut Tx,
-    seq: EventSeq,
-    item: u32,
-    pbx: &PbxName,
-    event: &Event,
-    id_rest: &str,
-) -> Result<(), Error> {
-    let sql = "INSERT INTO damaged (seq, item, pbx, id_rest, user, external) \
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-    let row = params![
-        seq.0,
-        item,
-        pbx.as_str(),
-        id_rest,
-        event.user,
-        event.external
-    ];
-    execute(tx, "keep a damaged id", sql, row)?;
-    Ok(())
-}
-
-pub fn damaged_of(db: &Db, pbx: &PbxName) -> Result<Vec<Waiting>, Error> {
-    let sql = "SELECT seq, item, id_rest, user, external, call, leg FROM damaged WHERE pbx = ?1";
-    all(db, "read damaged ids", sql, [pbx.as_str()], |row| {
-        let call: Option<String> = row.get(5)?;
-        let owner = match call {
-            Some(call) => Some(LegId {
-                call: parsed(call)?,
-                leg: row.get(6)?,
-            }),
-            None => None,
         };
-        Ok(Waiting {
-            seq: EventSeq(row.get(0)?),
-            item: row.get(1)?,
-            damaged: Damaged {
-                id_rest: row.get(2)?,
-                user: row.get(3)?,
-                external: row.get(4)?,
-            },
-            owner,
-        })
-    })
-}
-
-pub fn set_owner(
-    tx: &mut Tx,
-    seq: EventSeq,
-    item: u32,
-    owner: Option<&LegId>,
-) -> Result<(), Error> {
-    let sql = "UPDATE damaged SET call = ?3, leg = ?4 WHERE seq = ?1 AND item = ?2";
-    let (call, leg) = (owner.map(|leg| leg.call.as_str()), owner.map(|leg| leg.leg));
-    execute(
-        tx,
-        "settle a damaged id",
-        sql,
-        params![seq.0, item, call, leg],
-    )?;
-    Ok(())
-}
-
-/// Legs whose id ends in the text. Six characters (`_31-1` and a digit) go by the index; with fewer
-/// the rest of a damaged id shows no more than its counter, and every leg is looked at.
-pub fn candidates(db: &Db, pbx: &PbxName, id_rest: &str) -> Result<Vec<Candidate>, Error> {
-    let select = "SELECT c.call, l.leg, l.extension, c.external, l.end_is_certain \
-        FROM leg l JOIN call c ON c.id = l.call_id \
-        WHERE substr(l.name, -length(?2)) = ?2 AND c.pbx = ?1";
-    let sql = match id_rest.len() {
-        0..6 => select.to_owned(),
-        _ => format!("{select} AND substr(l.name, -6) = substr(?2, -6)"),
-    };
-    let key = params![pbx.as_str(), id_rest];
-    all(db, "look for the leg of a damaged id", &sql, key, candidate)
-}
-
-fn candidate(row: &Row) -> rusqlite::Result<Candidate> {
-    Ok(Candidate {
-        leg: LegId {
-            call: parsed(row.get(0)?)?,
-            leg: row.get(1)?,
-        },
-        extension: row.get(2)?,
-        external: row.get(3)?,
-        end_is_certain: row.get(4)?,
+        Ok((row.get(9)?, leg))
     })
 }

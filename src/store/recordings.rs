@@ -2,7 +2,7 @@
 //!
 //! Never here: what becomes of a running job (`transitions`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use jiff::civil::Date;
 use rusqlite::{Row, params};
@@ -121,22 +121,43 @@ pub fn enqueue(tx: &mut Tx, announced: &[Announced], due_after_ms: i64) -> Resul
     Ok(())
 }
 
-/// How the recordings of a call stand, each with its leg.
-pub fn states_of_call(db: &Db, id: &CallId) -> Result<Vec<(u32, State)>, Error> {
-    let sql = "SELECT leg, state FROM recording WHERE pbx = ?1 AND call = ?2 ORDER BY leg";
-    let key = params![id.pbx.as_str(), id.call.as_str()];
-    let rows = all(db, "see how a call's recordings stand", sql, key, |row| {
-        Ok((row.get(0)?, word(row.get(1)?, State::from_word)))
+/// How the recordings of each call stand, each with its leg.
+pub fn states_of_calls(
+    db: &Db,
+    calls: &[&CallId],
+) -> Result<HashMap<CallId, Vec<(u32, State)>>, Error> {
+    let sql = "SELECT r.pbx, r.call, r.leg, r.state FROM json_each(?1) asked \
+        CROSS JOIN recording r ON r.call = asked.value ->> 1 AND r.pbx = asked.value ->> 0 \
+        ORDER BY asked.key, r.leg";
+    let asked = calls.iter().map(|id| [id.pbx.as_str(), id.call.as_str()]);
+    let asked = serde_json::json!(asked.collect::<Vec<_>>()).to_string();
+    let rows = all(db, "see how recordings stand", sql, [asked], |row| {
+        let id = CallId {
+            pbx: parsed(row.get(0)?)?,
+            call: parsed(row.get(1)?)?,
+        };
+        Ok((id, row.get(2)?, word(row.get(3)?, State::from_word)))
     })?;
-    let known = |(leg, state): (u32, Option<State>)| Some((leg, state?));
-    Ok(rows.into_iter().filter_map(known).collect())
+    let mut states: HashMap<CallId, Vec<(u32, State)>> = HashMap::new();
+    for (id, leg, state) in rows {
+        states
+            .entry(id)
+            .or_default()
+            .extend(state.map(|state| (leg, state)));
+    }
+    Ok(states)
 }
 
 fn insert(tx: &mut Tx, one: &Announced, due_after_ms: i64) -> Result<bool, Error> {
     let sql = "INSERT OR IGNORE INTO recording (pbx, recording, call, leg, part, dated, \
         announced_ms, source_url, fetch_path, announced_flags, state, due_ms, window_ms, code, \
-        last_error, announced_seq) \
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?7, ?13, ?14, ?15)";
+        last_error, announced_seq, sorted_ms, local_ms, number_id, extension, did, direction, \
+        outcome, duration_s) \
+        SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?7, ?13, ?14, ?15, \
+            coalesce(c.started_ms, ?7), coalesce(c.local_ms, unixepoch(?6) * 1000), c.number_id, \
+            l.extension, c.did, c.direction, c.outcome, l.duration_s \
+        FROM (SELECT 1) LEFT JOIN call c ON c.call = ?3 AND c.pbx = ?1 \
+            LEFT JOIN leg l ON l.call_id = c.id AND l.leg = ?4";
     let (leg, part) = one.of.as_ref().map(|(leg, part)| (leg, part)).unzip();
     let refused = one.path.as_ref().err();
     let row = params![
@@ -164,6 +185,30 @@ fn insert(tx: &mut Tx, one: &Announced, due_after_ms: i64) -> Result<bool, Error
     ];
     Ok(execute(tx, "enqueue a recording", sql, row)? == 1)
 }
+
+/// Has the recordings of a call listed as the call and its legs are now.
+pub(super) fn follow(tx: &mut Tx, call_id: i64, id: &CallId) -> Result<(), Error> {
+    let key = params![call_id, id.call.as_str(), id.pbx.as_str()];
+    execute(tx, "have recordings follow their call", FOLLOW, key)?;
+    Ok(())
+}
+
+/// Those that are right are left alone, so that an index is written only for what has changed. The
+/// index is named: without it SQLite looks at every recording there is.
+pub(super) const FOLLOW: &str = "UPDATE recording INDEXED BY recording_by_call \
+    SET sorted_ms = n.sorted_ms, local_ms = n.local_ms, number_id = n.number_id, \
+        extension = n.extension, did = n.did, direction = n.direction, outcome = n.outcome, \
+        duration_s = n.duration_s \
+    FROM (SELECT r.id, coalesce(c.started_ms, r.announced_ms) AS sorted_ms, \
+            coalesce(c.local_ms, unixepoch(r.dated) * 1000) AS local_ms, c.number_id, \
+            l.extension, c.did, c.direction, c.outcome, l.duration_s \
+        FROM call c CROSS JOIN recording r ON r.call = c.call AND r.pbx = c.pbx \
+        LEFT JOIN leg l ON l.call_id = c.id AND l.leg = r.leg WHERE c.id = ?1) n \
+    WHERE recording.call = ?2 AND recording.pbx = ?3 AND recording.id = n.id \
+        AND (recording.sorted_ms, recording.local_ms, recording.number_id, recording.extension, \
+            recording.did, recording.direction, recording.outcome, recording.duration_s) \
+        IS NOT (n.sorted_ms, n.local_ms, n.number_id, n.extension, n.did, n.direction, \
+            n.outcome, n.duration_s)";
 
 /// Marks what has fallen due of these PBXs as ripe, so many at a time. What is of a PBX that the
 /// settings do not name waits until they do.

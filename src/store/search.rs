@@ -1,15 +1,20 @@
 //! The read side: what searches and looks into single things select, from the public views.
+//!
+//! A search finds rows along an index (`listing`), and then reads those that it shows.
 
-use rusqlite::{Row, ToSql, params};
+mod filtered;
+mod listing;
+#[cfg(test)]
+mod tests;
+
+use rusqlite::{Row, params};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Db, Error, all, first, parsed};
-use crate::model::access::Scope;
-use crate::model::call::{Call, Outcome};
+use crate::model::call::Call;
 use crate::model::filter::{Filter, Place};
-use crate::model::id::{CallId, CallName, PbxName, RecordingId};
-use crate::model::time::Moment;
+use crate::model::id::{CallName, PbxName, RecordingId};
 
 /// A recording as every output shows it. Durations in seconds; unknown is null.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -93,47 +98,6 @@ fn recording(row: &Row) -> rusqlite::Result<RecordingRow> {
     })
 }
 
-/// A WHERE clause under construction: every value is bound, none is text of the statement.
-#[derive(Default)]
-struct Where {
-    terms: Vec<String>,
-    values: Vec<Box<dyn ToSql>>,
-}
-
-impl Where {
-    fn add(&mut self, term: &str, value: Option<impl ToSql + 'static>) {
-        if let Some(value) = value {
-            self.values.push(Box::new(value));
-            self.terms
-                .push(term.replace('?', &format!("?{}", self.values.len())));
-        }
-    }
-
-    /// A bare time is the wall clock of the PBX of each call; an exact one is UTC.
-    fn moment(&mut self, compare: &str, moment: Option<Moment>, utc: &str, local: &str) {
-        match moment {
-            Some(Moment::Exact(at)) => {
-                self.add(&format!("{utc} {compare} ?"), Some(at.to_seconds()));
-            }
-            Some(Moment::Local(at)) => {
-                self.add(&format!("{local} {compare} ?"), Some(at.to_string()));
-            }
-            None => {}
-        }
-    }
-
-    fn sql(&self) -> String {
-        match self.terms.is_empty() {
-            true => "1".to_owned(),
-            false => self.terms.join(" AND "),
-        }
-    }
-
-    fn params(&self) -> impl rusqlite::Params + '_ {
-        rusqlite::params_from_iter(self.values.iter())
-    }
-}
-
 impl RecordingRow {
     /// `compliance until 2033-03-07T14:23:18Z`
     pub fn lock_text(&self) -> Option<String> {
@@ -143,72 +107,46 @@ impl RecordingRow {
 
     /// Where it stands in a listing, newest first.
     pub fn place(&self) -> Place {
-        let announced = || format!("{}Z", self.announced_at.get(..19).unwrap_or_default());
+        let at = self.started_at.as_ref().unwrap_or(&self.announced_at);
         Place {
-            at: self.started_at.clone().unwrap_or_else(announced),
+            at: at.parse().unwrap_or_default(),
             id: self.recording.to_string(),
         }
     }
 }
 
-impl Where {
-    fn scope(&mut self, scope: &Scope, pbx: &str, extension: &str) {
-        self.add(
-            &format!("{pbx} = ?"),
-            scope.pbx.as_ref().map(PbxName::to_string),
-        );
-        if !scope.extensions.is_empty() {
-            let extensions = serde_json::json!(scope.extensions).to_string();
-            self.add(extension, Some(extensions));
-        }
-    }
-
-    /// Newest first: after a place is before its moment.
-    fn after(&mut self, place: Option<&Place>, at: &str, id: &str) {
-        if let Some(Place {
-            at: moment,
-            id: own,
-        }) = place
-        {
-            self.values.push(Box::new(moment.clone()));
-            self.values.push(Box::new(own.clone()));
-            let (first, second) = (self.values.len() - 1, self.values.len());
-            self.terms
-                .push(format!("({at}, {id}) < (?{first}, ?{second})"));
-        }
-    }
-}
+/// Rows that are read in one statement.
+const PIECE: usize = 1_000;
 
 /// Recordings newest first: by the call's start, or the announcement where no call is known.
 pub fn recordings(db: &Db, filter: &Filter) -> Result<Vec<RecordingRow>, Error> {
-    let mut only = Where::default();
-    only.add("number_matches(?, v.external)", filter.number.clone());
-    only.add("v.extension = ?", filter.extension.clone());
-    only.add("v.did = ?", filter.did.clone());
-    only.add("v.pbx = ?", filter.pbx.as_ref().map(|pbx| pbx.to_string()));
-    only.add(
-        "v.direction = ?",
-        filter.direction.map(|direction| direction.as_str()),
-    );
-    only.add("v.state = ?", filter.state.map(|state| state.as_str()));
-    only.add("v.call = ?", filter.call.as_ref().map(CallName::to_string));
-    let came_out = "EXISTS (SELECT 1 FROM call c \
-        WHERE c.pbx = v.pbx AND c.call = v.call AND c.outcome = ?)";
-    only.add(came_out, filter.outcome.map(Outcome::as_str));
-    let utc = "coalesce(v.started_at, substr(v.announced_at, 1, 19) || 'Z')";
-    let local = "coalesce(v.started_at_local, v.day || 'T00:00:00')";
-    only.moment(">=", filter.from, utc, local);
-    only.moment("<", filter.to, utc, local);
-    let mine = "v.extension IN (SELECT value FROM json_each(?))";
-    only.scope(&filter.scope, "v.pbx", mine);
-    only.after(filter.after.as_ref(), utc, "v.recording");
+    let Some(listing) = filtered::recordings(db, filter)? else {
+        return Ok(Vec::new());
+    };
     let sql = format!(
-        "SELECT {RECORDING_COLUMNS} FROM recordings v \
-         WHERE {} ORDER BY {utc} DESC, v.recording DESC LIMIT {}",
-        only.sql(),
-        filter.limit.map_or(-1, i64::from),
+        "SELECT {RECORDING_COLUMNS} FROM json_each(?1) found CROSS JOIN recordings v \
+         ON v.recording = (SELECT pbx || '/' || recording FROM recording WHERE id = found.value) \
+         ORDER BY found.key"
     );
-    all(db, "search recordings", &sql, only.params(), recording)
+    let mut found = Vec::new();
+    for piece in listing.rows(db)?.chunks(PIECE) {
+        let rows = serde_json::json!(piece).to_string();
+        found.extend(all(db, "read what was found", &sql, [rows], recording)?);
+    }
+    Ok(found)
+}
+
+/// Calls newest first, missed ones too, as far as the filter's scope lets them be seen.
+pub fn calls(db: &Db, filter: &Filter) -> Result<Vec<Call>, Error> {
+    let Some(listing) = filtered::calls(db, filter)? else {
+        return Ok(Vec::new());
+    };
+    let mut calls = Vec::new();
+    for piece in listing.rows(db)?.chunks(PIECE) {
+        calls.extend(super::calls::load_all(db, piece)?);
+    }
+    let narrowed = calls.into_iter().map(|call| call.narrowed(&filter.scope));
+    Ok(narrowed.collect())
 }
 
 /// How long a recording's leg lasted, where the leg has this one recording only.
@@ -227,62 +165,6 @@ pub fn duration_to_expect(db: &Db, id: &RecordingId) -> Result<Option<u32>, Erro
 pub fn one_recording(db: &Db, id: &RecordingId) -> Result<Option<RecordingRow>, Error> {
     let sql = format!("SELECT {RECORDING_COLUMNS} FROM recordings v WHERE v.recording = ?1");
     first(db, "read a recording", &sql, [id.to_string()], recording)
-}
-
-/// Calls newest first, missed ones too.
-pub fn calls(db: &Db, filter: &Filter) -> Result<Vec<Call>, Error> {
-    let mut only = Where::default();
-    only.add("number_matches(?, c.external)", filter.number.clone());
-    // What somebody may not see does not show by what a filter finds either.
-    if filter.extension.is_some() && !filter.scope.has_extension(filter.extension.as_deref()) {
-        return Ok(Vec::new());
-    }
-    let has_leg = "EXISTS (SELECT 1 FROM leg l WHERE l.call_id = c.id AND l.extension = ?)";
-    only.add(has_leg, filter.extension.clone());
-    only.add("c.did = ?", filter.did.clone());
-    only.add("c.pbx = ?", filter.pbx.as_ref().map(|pbx| pbx.to_string()));
-    only.add(
-        "c.direction = ?",
-        filter.direction.map(|direction| direction.as_str()),
-    );
-    only.add("c.outcome = ?", filter.outcome.map(Outcome::as_str));
-    let has_state = "EXISTS (SELECT 1 FROM recording r \
-        LEFT JOIN leg l ON l.call_id = c.id AND l.leg = r.leg \
-        WHERE r.pbx = c.pbx AND r.call = c.call AND r.state = json_extract(?, '$[0]') \
-          AND (json_array_length(?, '$[1]') = 0 \
-               OR l.extension IN (SELECT value FROM json_each(?, '$[1]'))))";
-    let state_in_scope = filter
-        .state
-        .map(|state| serde_json::json!([state.as_str(), filter.scope.extensions]).to_string());
-    only.add(has_state, state_in_scope);
-    only.add("c.call = ?", filter.call.as_ref().map(CallName::to_string));
-    let utc = "strftime('%Y-%m-%dT%H:%M:%SZ', c.started_ms / 1000, 'unixepoch')";
-    only.moment(">=", filter.from, utc, "c.started_local");
-    only.moment("<", filter.to, utc, "c.started_local");
-    let mine = "EXISTS (SELECT 1 FROM json_each(?) mine WHERE mine.value IN \
-        (SELECT l.extension FROM leg l WHERE l.call_id = c.id \
-         UNION ALL SELECT value FROM json_each(c.ring_path)))";
-    only.scope(&filter.scope, "c.pbx", mine);
-    let (at, id) = (format!("coalesce({utc}, '')"), "c.pbx || '/' || c.call");
-    only.after(filter.after.as_ref(), &at, id);
-    let sql = format!(
-        "SELECT c.pbx, c.call FROM call c WHERE c.known = 1 AND {} \
-         ORDER BY {at} DESC, {id} DESC LIMIT {}",
-        only.sql(),
-        filter.limit.map_or(-1, i64::from),
-    );
-    let ids = all(db, "search calls", &sql, only.params(), |row| {
-        Ok(CallId {
-            pbx: parsed(row.get(0)?)?,
-            call: parsed(row.get(1)?)?,
-        })
-    })?;
-    let mut calls = Vec::with_capacity(ids.len());
-    for id in ids {
-        let call = super::calls::load(db, &id)?.map(|(_, call)| call);
-        calls.extend(call.map(|call| call.narrowed(&filter.scope)));
-    }
-    Ok(calls)
 }
 
 /// The PBXs that have a call of this id.

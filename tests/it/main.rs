@@ -29,6 +29,7 @@ mod restart;
 mod sign_in;
 mod series;
 mod secrecy;
+mod search;
 mod stop;
 mod store_faults;
 mod support;

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::support::calls::{post_corpus, post_table};
+use crate::support::calls::{announce, post_corpus, post_table};
 use crate::support::hook::{self, Request};
 use crate::support::pbx::Pbx;
 use crate::support::service::{Service, Setup};
@@ -109,6 +109,7 @@ fn every_page_is_guarded_and_holds_no_script_or_style() {
         frame-ancestors 'none'";
     for (path, status) in [
         ("/", 200),
+        ("/recordings", 200),
         (ATTENDED, 200),
         ("/call/hq/230307142318_99", 404),
         ("/health", 200),
@@ -242,6 +243,7 @@ fn pages_are_for_the_same_people_as_the_api() {
         let mut visitor = Visitor::signed_in(&service, role, &[]);
         for (page, api) in [
             ("/", "/api/v1/calls"),
+            ("/recordings", "/api/v1/recordings"),
             ("/health", "/api/v1/status"),
             ("/custody", "/api/v1/custody"),
             ("/tokens", "/api/v1/tokens"),
@@ -399,6 +401,79 @@ fn a_search_is_its_address() {
         (seen.len(), distinct.len()),
         (calls as usize, calls as usize)
     );
+}
+
+/// Times are read and shown on one clock; what has no call is found among the recordings.
+#[test]
+fn a_search_has_its_clock_and_finds_recordings_without_a_call() {
+    let service = Setup::hq(NO_PBX)
+        .pbx("branch", "America/New_York", NO_PBX, "")
+        .start();
+    post_corpus(&service);
+    announce(&service, "https://pbx.example/webapi/recording/strange.mp3");
+    service.wait_until_read();
+    let mut kim = Visitor::signed_in(&service, "viewer", &[]);
+    for (path, shown, count) in [
+        ("/?call=230307142318_40", "2023-03-07 14:23:18", 1),
+        ("/?call=230307142318_40&zone=UTC", "2023-03-07 13:23:18", 1),
+        (
+            "/?call=230307142318_40&zone=America%2FNew_York",
+            "2023-03-07 08:23:18",
+            1,
+        ),
+        (
+            "/?from=2023-03-07T13:23:18&to=2023-03-07T13:23:19&zone=UTC",
+            "in UTC",
+            1,
+        ),
+        (
+            "/?from=2023-03-07T13:23:18&to=2023-03-07T13:23:19",
+            "No call fits",
+            0,
+        ),
+        ("/recordings?call=230307142318_40", "2023-03-07 14:23:18", 2),
+        (
+            "/recordings?call=230307142318_40&zone=UTC",
+            "2023-03-07 13:23:18",
+            2,
+        ),
+        ("/recordings", "no call is known", 11),
+        ("/recordings?min_duration=1h", "No recording fits", 0),
+        ("/recordings?extension=204", ">204<", 2),
+    ] {
+        let page = kim.page(path);
+        let href = if path.starts_with("/rec") {
+            "/recording/hq/"
+        } else {
+            "/call/hq/"
+        };
+        let rows = page.matches(&format!("href=\"{href}")).count();
+        assert_eq!(
+            (rows, page.contains(shown)),
+            (count, true),
+            "{path}: {page}"
+        );
+    }
+    let page = kim.page("/?zone=America%2FNew_York&direction=in");
+    for part in [
+        "<option value=\"America/New_York\" selected>",
+        "<option value=\"Europe/Prague\">",
+        "<option value=\"UTC\">",
+        "href=\"/recordings?direction=in&amp;zone=America%2FNew_York\"",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    for bad in [
+        "/?zone=Nowhere",
+        "/recordings?zone=..",
+        "/?min_duration=long",
+    ] {
+        assert_eq!(kim.get(bad).status, 400, "{bad}");
+    }
+    let found = kim.page("/recordings");
+    let strange = found.split("href=\"/recording/hq/u-").nth(1).expect("it");
+    let path = format!("/recording/hq/u-{}", &strange[..strange.find('"').unwrap()]);
+    assert!(kim.page(&path).contains("none: its file name is no id"));
 }
 
 #[test]

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use jiff::tz::TimeZone;
+
 use super::problem::Problem;
 use crate::catalog::series::Window;
 use crate::model::access::Scope;
@@ -10,6 +12,7 @@ use crate::model::call::Outcome;
 use crate::model::event::Direction;
 use crate::model::filter::{Filter, Place};
 use crate::model::job::State;
+use crate::model::time::Moment;
 
 /// A parameter of a route, as it is described to people.
 pub struct Parameter {
@@ -22,7 +25,7 @@ const fn parameter(name: &'static str, about: &'static str) -> Parameter {
 }
 
 pub const NONE: &[Parameter] = &[];
-static FILTERS: [Parameter; 12] = [
+static FILTERS: [Parameter; 15] = [
     parameter("number", "External number; * is a wildcard"),
     parameter("extension", "Extension of the leg"),
     parameter("did", "Name of the inbound rule"),
@@ -33,6 +36,15 @@ static FILTERS: [Parameter; 12] = [
     parameter("to", "Started before"),
     parameter("state", "pending, archived or failed"),
     parameter("call", "Call id"),
+    parameter(
+        "min_duration",
+        "At least so long: 90, 90s, 1m30s; of a call any leg",
+    ),
+    parameter("max_duration", "At most so long"),
+    parameter(
+        "zone",
+        "Zone in which bare times are meant, such as UTC; else each PBX's own",
+    ),
     parameter("limit", "At most so many, up to 1000"),
     parameter("cursor", "From the answer before"),
 ];
@@ -148,6 +160,13 @@ where
         .map_err(|error: T::Err| bad(name, &error.to_string()))
 }
 
+/// The zone that somebody wants times to be read and shown in, where it is not the PBX's own.
+pub fn zone(query: &Query) -> Result<Option<TimeZone>, Problem> {
+    let zone = query.get("zone").map(|name| TimeZone::get(name));
+    zone.transpose()
+        .map_err(|_| bad("zone", "expected a zone such as Europe/Prague or UTC"))
+}
+
 pub fn filter(query: &Query, scope: Scope) -> Result<Filter, Problem> {
     let direction = query.get("direction").map(|way| match way.as_str() {
         "in" | "incoming" => Ok(Direction::Incoming),
@@ -164,16 +183,26 @@ pub fn filter(query: &Query, scope: Scope) -> Result<Filter, Problem> {
     let after = query
         .get("cursor")
         .map(|cursor| Place::from_cursor(cursor).ok_or_else(bad_cursor));
+    let zone = zone(query)?;
+    let moment = |name| -> Result<Option<Moment>, Problem> {
+        let moment: Option<Moment> = typed(query, name)?;
+        Ok(match &zone {
+            Some(zone) => moment.map(|moment| moment.in_zone(zone)),
+            None => moment,
+        })
+    };
     Ok(Filter {
         number: query.get("number").cloned(),
         extension: query.get("extension").cloned(),
         did: query.get("did").cloned(),
         pbx: typed(query, "pbx")?,
         direction: direction.transpose()?,
-        from: typed(query, "from")?,
-        to: typed(query, "to")?,
+        from: moment("from")?,
+        to: moment("to")?,
         outcome: outcome.transpose()?,
         state: state.transpose()?,
+        min_duration: typed(query, "min_duration")?,
+        max_duration: typed(query, "max_duration")?,
         call: typed(query, "call")?,
         limit: Some(limit(query)?),
         scope,

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use maud::html;
 
 use super::frame::{self, wide};
-use super::{Shown, Visit, address, call, calls};
+use super::{Shown, Visit, address, call, search};
 use crate::http::api::Api;
 use crate::http::api::lists;
 
@@ -28,18 +28,18 @@ pub async fn custody(api: &Api, visit: &Visit) -> Shown {
     let body = html! {
         h1 { "Custody" }
         form.search method="get" action="/custody" role="search" aria-label="Custody" {
-            (calls::text("actor", "Who", value("actor"), "Kim Doe (kim)"))
-            (calls::text("recording", "Recording", value("recording"), "hq/230307142318_40-1-1"))
-            (calls::text("act", "Did", value("act"), "listened"))
-            (calls::day("from", "From", value("from")))
-            (calls::day("to", "Before", value("to")))
+            (search::text("actor", "Who", value("actor"), "Kim Doe (kim)"))
+            (search::text("recording", "Recording", value("recording"), "hq/230307142318_40-1-1"))
+            (search::text("act", "Did", value("act"), "listened"))
+            (search::day("from", "From", value("from")))
+            (search::day("to", "Before", value("to")))
             button type="submit" { "Search" }
         }
         @if rows.is_empty() { p.empty { "No entry fits." } }
         @else {
             (wide("Custody", &call::entries("Newest first; times are UTC", &rows, &TimeZone::UTC)))
         }
-        (calls::pager(&address("/custody", &newest), query.contains_key("cursor"), older))
+        (search::pager(&address("/custody", &newest), query.contains_key("cursor"), older))
     };
     Ok(frame::page(visit, "Custody", "Custody", &body))
 }

@@ -32,13 +32,24 @@ CREATE TABLE passed_over (
 ) STRICT;
 CREATE INDEX passed_over_by_pbx ON passed_over (pbx);
 
+-- External numbers, each once. What is typed is matched against these, not against rows.
+CREATE TABLE number (
+    id     INTEGER PRIMARY KEY,
+    number TEXT NOT NULL UNIQUE,
+    tail   TEXT                 -- its last digits, where it is long enough to be matched by them
+) STRICT;
+CREATE INDEX number_by_tail ON number (tail) WHERE tail IS NOT NULL;
+-- Any run of three digits in a number. Its text is `number`'s, reduced to digits.
+CREATE VIRTUAL TABLE number_runs USING
+    fts5 (digits, content = '', columnsize = 0, detail = 'none', tokenize = 'trigram');
+
 -- Derived from the log by reading it again: calls, legs, readings.
 CREATE TABLE call (
     id             INTEGER PRIMARY KEY,
     pbx            TEXT NOT NULL,
     call           TEXT NOT NULL,
     direction      TEXT,
-    external       TEXT,
+    number_id      INTEGER REFERENCES number (id),
     did            TEXT,
     started_ms     INTEGER,
     started_local  TEXT,
@@ -47,10 +58,32 @@ CREATE TABLE call (
     ring_path      TEXT NOT NULL DEFAULT '[]',
     -- Nothing but events of unknown kinds named it so far.
     known          INTEGER NOT NULL DEFAULT 0,
-    UNIQUE (pbx, call)
+    -- What a listing goes by: its start, or 0; the wall clock then, as if it were UTC; the length
+    -- of its longest and its shortest leg.
+    sorted_ms      INTEGER NOT NULL DEFAULT 0,
+    local_ms       INTEGER,
+    longest_s      INTEGER,
+    shortest_s     INTEGER
 ) STRICT;
-CREATE INDEX call_by_start ON call (started_ms);
-CREATE INDEX call_by_name ON call (call);
+-- A call by its id, whichever PBX it is of.
+CREATE UNIQUE INDEX call_by_name ON call (call, pbx);
+-- Listings of calls, newest first. Each serves what is before `sorted_ms` with a period; the columns
+-- behind it decide on a row without reading it. Other filters go along one of these.
+CREATE INDEX call_by_time ON call
+    (sorted_ms, local_ms, number_id, direction, outcome, pbx, longest_s, shortest_s)
+    WHERE known = 1;
+CREATE INDEX call_by_number ON call (number_id, sorted_ms, local_ms, direction, outcome, pbx)
+    WHERE known = 1;
+CREATE INDEX call_by_did ON call (did, sorted_ms, local_ms) WHERE known = 1 AND did IS NOT NULL;
+
+-- Who rang or talked in a call: calls by extension, and those in the scope of a token.
+CREATE TABLE participant (
+    extension TEXT    NOT NULL,
+    sorted_ms INTEGER NOT NULL,  -- the call's
+    call_id   INTEGER NOT NULL REFERENCES call (id),
+    talked    INTEGER NOT NULL CHECK (talked IN (0, 1)),
+    PRIMARY KEY (extension, sorted_ms, call_id)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE leg (
     call_id         INTEGER NOT NULL REFERENCES call (id),
@@ -147,7 +180,17 @@ CREATE TABLE recording (
     lock_mode       TEXT CHECK (lock_mode IN ('governance', 'compliance')),
     lock_until_ms   INTEGER,
 
-    UNIQUE (pbx, recording),
+    -- What a listing goes by, from its call and leg, written with them: the call's start, or the
+    -- announcement; the wall clock then, as if it were UTC, or its day; and what is filtered by.
+    sorted_ms       INTEGER NOT NULL,
+    local_ms        INTEGER NOT NULL,
+    number_id       INTEGER REFERENCES number (id),
+    extension       TEXT,
+    did             TEXT,
+    direction       TEXT,
+    outcome         TEXT,
+    duration_s      INTEGER,
+
     CHECK ((call IS NULL) = (leg IS NULL) AND (leg IS NULL) = (part IS NULL)),
     CHECK ((state = 'pending') = (due_ms IS NOT NULL)),
     CHECK (lease_ms IS NULL OR state = 'pending'),
@@ -165,16 +208,28 @@ CREATE INDEX recording_due ON recording (due_ms)
     WHERE state = 'pending' AND lease_ms IS NULL AND ripe = 0;
 CREATE INDEX recording_ripe ON recording (pbx, announced_ms) WHERE ripe = 1;
 CREATE INDEX recording_leased ON recording (id) WHERE lease_ms IS NOT NULL;
-CREATE INDEX recording_by_call ON recording (pbx, call, leg);
+CREATE UNIQUE INDEX recording_by_name ON recording (recording, pbx);
 -- By the whole id, as the views show it and as people ask for it.
 CREATE INDEX recording_by_id ON recording (pbx || '/' || recording);
-CREATE INDEX recording_by_name ON recording (recording);
+CREATE INDEX recording_by_call ON recording (call, pbx, leg);
 CREATE INDEX recording_by_announcement ON recording (announced_ms);
 -- What `status` counts: the few that are not archived, when others were, and when events came.
 CREATE INDEX recording_open ON recording (pbx, state, announced_ms) WHERE state <> 'archived';
 CREATE INDEX recording_by_archival ON recording (pbx, archived_ms, announced_ms)
     WHERE archived_ms IS NOT NULL;
 CREATE INDEX delivery_by_arrival ON delivery (pbx, live, received_ms);
+-- Listings of recordings, as those of calls. By time goes what is found by nothing narrower: PBX,
+-- direction, duration, a pattern that many numbers fit.
+CREATE INDEX recording_by_time ON recording
+    (sorted_ms, local_ms, number_id, direction, pbx, duration_s);
+CREATE INDEX recording_by_number ON recording
+    (number_id, sorted_ms, local_ms, direction, pbx, duration_s);
+CREATE INDEX recording_by_extension ON recording
+    (extension, sorted_ms, local_ms, number_id, direction, pbx, duration_s);
+CREATE INDEX recording_by_did ON recording (did, sorted_ms, local_ms) WHERE did IS NOT NULL;
+CREATE INDEX recording_by_state ON recording (state, sorted_ms, local_ms);
+-- A recording makes its call answered: this holds nothing, and finds that at once.
+CREATE INDEX recording_missed ON recording (sorted_ms) WHERE outcome = 'missed';
 
 -- What was committed before the first PUT and is sent again, byte for byte, by every retry.
 CREATE TABLE frozen (
@@ -325,7 +380,7 @@ SELECT r.pbx || '/' || r.recording AS recording,
        r.part AS part,
        r.state AS state,
        c.direction AS direction,
-       c.external AS external,
+       n.number AS external,
        l.extension AS extension,
        c.did AS did,
        strftime('%Y-%m-%dT%H:%M:%SZ', c.started_ms / 1000, 'unixepoch') AS started_at,
@@ -357,13 +412,14 @@ SELECT r.pbx || '/' || r.recording AS recording,
             'unixepoch') END AS lock_until
   FROM recording r
   LEFT JOIN call c ON c.pbx = r.pbx AND c.call = r.call
+  LEFT JOIN number n ON n.id = c.number_id
   LEFT JOIN leg l ON l.call_id = c.id AND l.leg = r.leg;
 
 CREATE VIEW calls AS
 SELECT c.call AS call,
        c.pbx AS pbx,
        c.direction AS direction,
-       c.external AS external,
+       n.number AS external,
        c.did AS did,
        strftime('%Y-%m-%dT%H:%M:%SZ', c.started_ms / 1000, 'unixepoch') AS started_at,
        c.started_local AS started_at_local,
@@ -373,6 +429,7 @@ SELECT c.call AS call,
            AS recording_count,
        c.ring_path AS ring_path
   FROM call c
+  LEFT JOIN number n ON n.id = c.number_id
  WHERE c.known = 1;
 
 CREATE VIEW legs AS

@@ -11,7 +11,7 @@ use crate::support::web::{Ask, get};
 /// Query, the verb's options for the same, and how many recordings and calls that finds.
 type Case = (&'static str, &'static [&'static str], usize, usize);
 
-const FILTERS: [Case; 27] = [
+const FILTERS: [Case; 31] = [
     ("", &[], 10, 18),
     ("number=05552221133", &["--number", "05552221133"], 9, 14),
     ("number=2221133", &["--number", "2221133"], 9, 14),
@@ -22,6 +22,15 @@ const FILTERS: [Case; 27] = [
         9,
         14,
     ),
+    ("number=*222*", &["--number", "*222*"], 9, 14),
+    ("min_duration=1m", &["--min-duration", "1m"], 0, 0),
+    (
+        "min_duration=5&max_duration=6s",
+        &["--min-duration", "5s", "--max-duration", "6"],
+        5,
+        5,
+    ),
+    ("max_duration=4s", &["--max-duration", "4"], 3, 3),
     ("number=nobody", &["--number", "nobody"], 0, 0),
     ("extension=204", &["--extension", "204"], 2, 2),
     ("did=DID-420222000320", &["--did", "DID-420222000320"], 0, 2),
@@ -265,6 +274,10 @@ fn what_is_not_understood_is_no_wider_search() {
         "from=yesterday",
         "to=2023-02-30",
         "from=2023-03-07T25:00",
+        "min_duration=long",
+        "max_duration=-1",
+        "zone=Nowhere",
+        "zone=..%2F..",
         "call=..",
         "call=a%2Fb",
         "extension=1&extension=2",

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use callvault::correlate::{Correlator, Pbx};
 use callvault::intake;
+use callvault::model::call::Call;
 use callvault::model::filter::Filter;
 use callvault::model::time::UtcMs;
 use callvault::model::vendor::Vendor;
 use callvault::store::Store;
 use callvault::store::log::Delivery;
-use callvault::store::search;
+use callvault::store::search::{self, RecordingRow};
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -29,10 +30,11 @@ impl Index {
     pub fn new() -> Index {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(&directory.path().join("index.sqlite")).unwrap();
-        let pbxs = PBXS.map(|name| {
+        let zones = ["Europe/Prague", "America/New_York"];
+        let pbxs = PBXS.into_iter().zip(zones).map(|(name, zone)| {
             let pbx = Pbx {
                 vendor: Vendor::ThreeCx,
-                zone: TimeZone::get("Europe/Prague").unwrap(),
+                zone: TimeZone::get(zone).unwrap(),
             };
             (name.parse().unwrap(), pbx)
         });
@@ -65,13 +67,21 @@ impl Index {
         self.correlator.catch_up().await.unwrap();
     }
 
+    pub async fn recordings(&self, filter: &Filter) -> Vec<RecordingRow> {
+        let filter = filter.clone();
+        let found = self.store.read(move |db| search::recordings(db, &filter));
+        found.await.unwrap()
+    }
+
+    pub async fn calls(&self, filter: &Filter) -> Vec<Call> {
+        let filter = filter.clone();
+        let found = self.store.read(move |db| search::calls(db, &filter));
+        found.await.unwrap()
+    }
+
     /// All that was derived from the log, with times and in the order of arrival.
     pub async fn derived(&self) -> Derived {
-        let calls = self
-            .store
-            .read(|db| search::calls(db, &Filter::default()))
-            .await
-            .unwrap();
+        let calls = self.calls(&Filter::default()).await;
         Derived {
             calls: calls
                 .iter()

@@ -1,0 +1,108 @@
+//! End events whose id was damaged, and the leg that was found for each.
+//!
+//! Never here: which leg that is (`model::damaged`, `correlate`).
+
+use rusqlite::{Row, params};
+
+use super::{Db, Error, Tx, all, execute, parsed};
+use crate::model::damaged::{Candidate, Damaged};
+use crate::model::event::Event;
+use crate::model::id::{EventSeq, LegId, PbxName};
+
+/// An end event that waits for its leg, and the leg it has, if any.
+pub struct Waiting {
+    pub seq: EventSeq,
+    pub item: u32,
+    pub damaged: Damaged,
+    pub owner: Option<LegId>,
+}
+
+/// Keeps an end event whose id was damaged.
+pub fn save(
+    tx: &mut Tx,
+    seq: EventSeq,
+    item: u32,
+    pbx: &PbxName,
+    event: &Event,
+    id_rest: &str,
+) -> Result<(), Error> {
+    let sql = "INSERT INTO damaged (seq, item, pbx, id_rest, user, external) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let row = params![
+        seq.0,
+        item,
+        pbx.as_str(),
+        id_rest,
+        event.user,
+        event.external
+    ];
+    execute(tx, "keep a damaged id", sql, row)?;
+    Ok(())
+}
+
+pub fn of_pbx(db: &Db, pbx: &PbxName) -> Result<Vec<Waiting>, Error> {
+    let sql = "SELECT seq, item, id_rest, user, external, call, leg FROM damaged WHERE pbx = ?1";
+    all(db, "read damaged ids", sql, [pbx.as_str()], |row| {
+        let call: Option<String> = row.get(5)?;
+        let owner = match call {
+            Some(call) => Some(LegId {
+                call: parsed(call)?,
+                leg: row.get(6)?,
+            }),
+            None => None,
+        };
+        Ok(Waiting {
+            seq: EventSeq(row.get(0)?),
+            item: row.get(1)?,
+            damaged: Damaged {
+                id_rest: row.get(2)?,
+                user: row.get(3)?,
+                external: row.get(4)?,
+            },
+            owner,
+        })
+    })
+}
+
+pub fn set_owner(
+    tx: &mut Tx,
+    seq: EventSeq,
+    item: u32,
+    owner: Option<&LegId>,
+) -> Result<(), Error> {
+    let sql = "UPDATE damaged SET call = ?3, leg = ?4 WHERE seq = ?1 AND item = ?2";
+    let (call, leg) = (owner.map(|leg| leg.call.as_str()), owner.map(|leg| leg.leg));
+    execute(
+        tx,
+        "settle a damaged id",
+        sql,
+        params![seq.0, item, call, leg],
+    )?;
+    Ok(())
+}
+
+/// Legs whose id ends in the text. Six characters (`_31-1` and a digit) go by the index; with fewer
+/// the rest of a damaged id shows no more than its counter, and every leg is looked at.
+pub fn candidates(db: &Db, pbx: &PbxName, id_rest: &str) -> Result<Vec<Candidate>, Error> {
+    let select = "SELECT c.call, l.leg, l.extension, n.number, l.end_is_certain \
+        FROM leg l JOIN call c ON c.id = l.call_id LEFT JOIN number n ON n.id = c.number_id \
+        WHERE substr(l.name, -length(?2)) = ?2 AND c.pbx = ?1";
+    let sql = match id_rest.len() {
+        0..6 => select.to_owned(),
+        _ => format!("{select} AND substr(l.name, -6) = substr(?2, -6)"),
+    };
+    let key = params![pbx.as_str(), id_rest];
+    all(db, "look for the leg of a damaged id", &sql, key, candidate)
+}
+
+fn candidate(row: &Row) -> rusqlite::Result<Candidate> {
+    Ok(Candidate {
+        leg: LegId {
+            call: parsed(row.get(0)?)?,
+            leg: row.get(1)?,
+        },
+        extension: row.get(2)?,
+        external: row.get(3)?,
+        end_is_certain: row.get(4)?,
+    })
+}
