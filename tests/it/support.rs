@@ -1,8 +1,11 @@
 //! What several tests need.
 
 pub mod answer;
+pub mod browser;
 pub mod calls;
 pub mod faults;
+pub mod demo;
+pub mod driver;
 pub mod gate;
 pub mod hook;
 pub mod id3;

@@ -592,7 +592,12 @@ fn the_table_of_a_chart_has_the_numbers_of_the_api() {
 
 #[test]
 fn vendored_files_are_as_they_were_published() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http/web/vendored");
+    for folder in ["src/http/web/vendored", "tests/vendored"] {
+        check_vendored(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder));
+    }
+}
+
+fn check_vendored(folder: &Path) {
     let about = fs::read_to_string(folder.join("vendored.toml")).unwrap();
     let about: toml::Table = about.parse().unwrap();
     let files = about["file"].as_array().unwrap();
@@ -615,7 +620,7 @@ fn vendored_files_are_as_they_were_published() {
             named.push(word(name));
         }
     }
-    let there = fs::read_dir(&folder).unwrap();
+    let there = fs::read_dir(folder).unwrap();
     let there = there.map(|file| file.unwrap().file_name().into_string().unwrap());
     let mut there: Vec<String> = there.collect();
     there.sort();

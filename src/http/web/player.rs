@@ -170,8 +170,8 @@ pub fn player(
 /// What only a script can do; hidden where none runs.
 fn tools() -> Markup {
     html! {
-        button.quiet.scripted type="button" data-step="-5" aria-label="Back 5 seconds" { "−5 s" }
-        button.quiet.scripted type="button" data-step="5" aria-label="On 5 seconds" { "+5 s" }
+        button.quiet.scripted type="button" data-step="-5" aria-label="Back: −5 s" { "−5 s" }
+        button.quiet.scripted type="button" data-step="5" aria-label="On: +5 s" { "+5 s" }
         label.scripted {
             span.word { "Speed" }
             select aria-label="Speed" {

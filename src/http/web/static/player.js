@@ -13,6 +13,13 @@ function step(audio, seconds) {
   audio.currentTime = Math.max(0, audio.currentTime + seconds);
 }
 
+// One that is paused again before it began is no failure.
+function start(audio) {
+  audio.play().catch((error) => {
+    if (error.name !== "AbortError") console.warn("cannot play:", error);
+  });
+}
+
 // In a recording of variable bitrate browsers guess where a time lies, and are seconds off, even by
 // its own table of contents. Of one that is handed over whole, as a stream, they count the frames.
 // Nothing is fetched before somebody plays.
@@ -39,12 +46,12 @@ function countFrames(audio) {
     const at = audio.currentTime;
     audio.src = src;
     audio.currentTime = at;
-    if (!audio.paused) audio.play();
+    if (!audio.paused) start(audio);
   };
   audio.addEventListener("play", () => fill().catch(asBefore), { once: true });
   audio.src = URL.createObjectURL(stream);
   audio.currentTime = currentTime;
-  if (!paused) audio.play();
+  if (!paused) start(audio);
 }
 
 // The waveform is drawn from peaks that the server knows: no byte of audio is fetched for it.
@@ -87,7 +94,13 @@ function select(at, play) {
   players[current].audio.pause();
   current = at;
   next.player.scrollIntoView({ block: "nearest" });
-  if (play) next.audio.play();
+  if (play) start(next.audio);
+}
+
+// By a key: the focus goes along. One recording that follows another takes it from nobody.
+function go(at, play) {
+  select(at, play);
+  players[current].audio.focus();
 }
 
 const button = document.querySelector(".bar .whole");
@@ -117,11 +130,11 @@ function onKey(event) {
   const { audio } = players[current];
   const playing = !audio.paused;
   const acts = {
-    " ": () => (playing ? audio.pause() : audio.play()),
+    " ": () => (playing ? audio.pause() : start(audio)),
     ArrowLeft: () => step(audio, -5),
     ArrowRight: () => step(audio, 5),
-    "[": () => select(current - 1, playing),
-    "]": () => select(current + 1, playing),
+    "[": () => go(current - 1, playing),
+    "]": () => go(current + 1, playing),
   };
   const act = acts[event.key];
   if (!act) return;
@@ -144,6 +157,8 @@ for (const player of document.querySelectorAll(".player")) {
     });
   });
   audio.addEventListener("play", () => {
+    // Told late, when another may have been chosen already.
+    if (audio.paused) return;
     players.forEach((other) => other.audio !== audio && other.audio.pause());
     current = at;
     conversation.dataset.playing = "";
