@@ -5,6 +5,7 @@ mod keyboard;
 mod looks;
 mod officer;
 mod scriptless;
+mod seek;
 
 use crate::support::browser::{Browser, WITHIN};
 use crate::support::wait::wait_for;
