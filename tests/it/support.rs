@@ -20,6 +20,7 @@ pub mod proxy;
 pub mod rclone;
 pub mod secrets;
 pub mod service;
+pub mod shim;
 pub mod soak;
 pub mod tls;
 pub mod vault;

@@ -1,5 +1,6 @@
 //! What an event may not do, whatever it says.
 
+mod anywhere;
 mod hostile;
 
 use std::net::SocketAddr;

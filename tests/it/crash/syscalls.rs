@@ -2,12 +2,11 @@
 //! call: what was acknowledged is there, and the next life goes on as if nothing had been.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use super::scenario::{Life, Story};
+use crate::support::shim::Shim;
 use crate::support::soak::is_soak;
 use crate::support::vault::Vault;
 
@@ -50,7 +49,7 @@ fn i1_to_i5_hold_when_a_truncation_fails() {
 
 /// Every tenth k, from one that differs between the faults; every k in a soak.
 fn walk(call: &'static str) {
-    let (shim_dir, shim) = shim();
+    let shim = Shim::build("fail_io");
     let vault = Vault::directory();
     let step = if is_soak() || call != "write" && call != "sync" {
         1
@@ -79,11 +78,10 @@ fn walk(call: &'static str) {
         });
         eprintln!("{fault:?}: up to {}", next.into_inner());
     }
-    drop(shim_dir);
 }
 
 /// Says whether the story came to such a call.
-fn fail_at(vault: &Vault, shim: &Path, fault: Fault, k: usize) -> bool {
+fn fail_at(vault: &Vault, shim: &Shim, fault: Fault, k: usize) -> bool {
     let Fault {
         of_store,
         call,
@@ -98,7 +96,7 @@ fn fail_at(vault: &Vault, shim: &Path, fault: Fault, k: usize) -> bool {
     };
     let report = story.service.dir().join("failed");
     let env = [
-        ("LD_PRELOAD", shim.to_str().unwrap().to_owned()),
+        ("LD_PRELOAD", shim.path().to_owned()),
         ("FAIL_IO_BELOW", below.to_str().unwrap().to_owned()),
         ("FAIL_IO_CALL", call.to_owned()),
         ("FAIL_IO_AT", k.to_string()),
@@ -132,16 +130,4 @@ fn fail_at(vault: &Vault, shim: &Path, fault: Fault, k: usize) -> bool {
     assert_eq!(story.live(), Life::Settled, "{fault:?} at {k}: {failed}");
     story.assert_nothing_lost_or_doubled();
     true
-}
-
-/// What is loaded before libc.
-fn shim() -> (tempfile::TempDir, PathBuf) {
-    let dir = tempfile::tempdir().unwrap();
-    let shim = dir.path().join("fail_io.so");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/shim/fail_io.c");
-    let mut cc = Command::new("cc");
-    cc.args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"]);
-    let built = cc.arg(&shim).arg(source).status().expect("run cc");
-    assert!(built.success(), "cc: {built}");
-    (dir, shim)
 }

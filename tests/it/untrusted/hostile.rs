@@ -26,6 +26,8 @@ fn hostile() -> Vec<String> {
         "../../../etc/passwd".to_owned(),
         "long".repeat(16 * 1024),
         "'); DROP TABLE call; --".to_owned(),
+        "=cmd|' /C calc'!A0".to_owned(),
+        "%2e%2e%2f%00%0d%0aINJECTED".to_owned(),
     ]
 }
 
