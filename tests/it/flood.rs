@@ -1,6 +1,6 @@
 //! Thousands who connect and say nothing, and a PBX among them.
 //!
-//! `CALLVAULT_SOAK=1` opens ten thousand connections.
+//! A soak opens ten thousand connections.
 
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -14,6 +14,7 @@ use tokio::runtime::Runtime;
 
 use crate::support::hook::{Ledger, Request, target};
 use crate::support::service::{Service, Setup};
+use crate::support::soak::is_soak;
 
 const NO_PBX: &str = "http://127.0.0.1:9";
 /// New strangers, up to 2000 a second.
@@ -24,10 +25,7 @@ const ADDRESSES: usize = 200;
 
 /// Connections that are held, as many as this process may open beside all else; and events.
 fn how_many() -> (usize, usize) {
-    let (half_open, events) = match std::env::var_os("CALLVAULT_SOAK") {
-        Some(_) => (10_000, 1000),
-        None => (800, 50),
-    };
+    let (half_open, events) = if is_soak() { (10_000, 1000) } else { (800, 50) };
     let most = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let most = usize::try_from(most / 2).unwrap_or(usize::MAX);
     (half_open.min(most), events)

@@ -15,7 +15,7 @@ use crate::support::hook::{Ledger, Request, target};
 use crate::support::id3;
 use crate::support::pbx::{Answer, Pbx, audio};
 use crate::support::service::{Service, Setup};
-use crate::support::soak::is_soak;
+use crate::support::soak::{is_soak, tell};
 use crate::support::vault::{Vault, on_both_stores};
 use crate::support::wait::wait_for;
 
@@ -31,6 +31,7 @@ const AUDIO: &str = "230307150805_46-1-1";
 
 fn i1_to_i5_hold_under_random_kills(vault: &Vault) {
     let mut dice = Dice::new();
+    let dice_seed = dice.0;
     let pbx = Pbx::start();
     let kills = if is_soak() { KILLS_OF_A_SOAK } else { KILLS };
     let setup = Setup::hq(&pbx.base_url());
@@ -60,6 +61,9 @@ fn i1_to_i5_hold_under_random_kills(vault: &Vault) {
     }
     service.wait_until_read();
     assert_all_is_there(vault, &service, &load, kills);
+    let store = vault.kind();
+    let promise = format!("I1 to I5 after kills under load, {store}");
+    tell(&promise, kills, &dice_seed.to_string());
 }
 
 fn assert_all_is_there(vault: &Vault, service: &Service, load: &Load, kills: usize) {

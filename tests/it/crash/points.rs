@@ -9,7 +9,7 @@ use std::thread;
 use callvault::failpoint::Point;
 
 use super::scenario::{Life, Story};
-use crate::support::soak::is_soak;
+use crate::support::soak::{is_soak, tell};
 use crate::support::vault::{Vault, on_both_stores};
 
 on_both_stores!(i1_to_i5_hold_after_death_at_every_point);
@@ -54,7 +54,12 @@ fn i1_to_i5_hold_after_death_at_every_point(vault: &Vault) {
             });
         }
     });
-    eprintln!("{total} deaths, {} points", passes.len());
+    let promise = format!(
+        "I1 to I5 after death at each of {} points, {}",
+        passes.len(),
+        vault.kind()
+    );
+    tell(&promise, total, "-");
 }
 
 fn next(deaths: &Mutex<Vec<Deaths>>) -> Option<(usize, Deaths)> {

@@ -7,7 +7,7 @@ use std::thread;
 
 use super::scenario::{Life, Story};
 use crate::support::shim::Shim;
-use crate::support::soak::is_soak;
+use crate::support::soak::{is_soak, tell};
 use crate::support::vault::Vault;
 
 const TELLERS: usize = 3;
@@ -56,6 +56,7 @@ fn walk(call: &'static str) {
     } else {
         10
     };
+    let mut reached = 0;
     for nth in 0..8 {
         let fault = Fault {
             of_store: nth & 4 != 0,
@@ -76,8 +77,9 @@ fn walk(call: &'static str) {
                 });
             }
         });
-        eprintln!("{fault:?}: up to {}", next.into_inner());
+        reached += next.into_inner() / step;
     }
+    tell(&format!("I1 to I5 when a {call} fails"), reached, "-");
 }
 
 /// Says whether the story came to such a call.

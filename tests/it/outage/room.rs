@@ -9,10 +9,13 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::RECORDING;
+use crate::support::hook::{Connection, Request, target};
 use crate::support::inside::Inside;
 use crate::support::pbx::Pbx;
 use crate::support::service::Setup;
 
+/// Logged while no recording finds room.
+const EVENTS: usize = 10_000;
 const MIB: usize = 1024 * 1024;
 
 /// A small disk of its own; none where mounting is not permitted.
@@ -46,16 +49,16 @@ fn fill(path: &Path, mib: usize) {
 fn downloads_leave_room_for_events() {
     let pbx = Pbx::start();
     let setup = Setup::hq(&pbx.base_url())
-        .archive("spool_reserve", r#""8MiB""#)
+        .archive("spool_reserve", r#""64MiB""#)
         .archive("retry", r#"["1m"]"#);
     let files = setup.prepare();
-    let Some(disk) = Disk::mount(&files.data_dir(), "size=24m") else {
+    let Some(disk) = Disk::mount(&files.data_dir(), "size=96m") else {
         eprintln!("skipped: mounting a tmpfs is not permitted here");
         return;
     };
     let inside = Inside::start_on(files);
     let ballast = disk.0.join("ballast");
-    fill(&ballast, 18);
+    fill(&ballast, 40);
     inside.announce("hq", RECORDING);
     inside.files.wait_until_read();
     inside.turn(Duration::from_secs(1));
@@ -74,10 +77,17 @@ fn downloads_leave_room_for_events() {
     assert!(reasons.iter().any(|reason| reason == full), "{reasons:?}");
 
     // What is kept in reserve is the events'.
-    for call in 0..20 {
-        super::ringing(&inside, call);
+    let ringing = |nth: usize| {
+        let event = json!({"Event": "ringing", "Callerid": nth.to_string(), "User": "117",
+            "Id": format!("230307142318_{}-0", nth % 500)});
+        Request::post(target("hq"), "application/json", event.to_string())
+    };
+    let events: Vec<Request> = (0..EVENTS).map(ringing).collect();
+    for reply in Connection::send_all(inside.hook(), &events).expect("answers") {
+        assert_eq!(reply.status, 200);
     }
-    inside.files.wait_until_read();
+    let logged = "SELECT count(DISTINCT seq) FROM events";
+    assert_eq!(inside.files.number(logged), EVENTS as i64 + 1);
 
     fs::remove_file(&ballast).unwrap();
     inside.turn(Duration::from_secs(3600));

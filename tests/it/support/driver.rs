@@ -100,8 +100,8 @@ impl Driver {
     pub fn try_wait<T>(
         &self,
         doing: impl Future<Output = Result<T, CmdError>>,
-    ) -> Result<T, CmdError> {
-        self.runtime.block_on(doing)
+    ) -> Result<T, Box<CmdError>> {
+        self.runtime.block_on(doing).map_err(Box::new)
     }
 
     /// A command that the client has no word for; the path is below the session's.

@@ -61,6 +61,14 @@ impl Vault {
         }))
     }
 
+    /// For people.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Vault::Directory(_) => "directory",
+            Vault::Bucket(_) => "bucket",
+        }
+    }
+
     /// With this as its store.
     pub fn set_up(&self, setup: Setup) -> Setup {
         match self {
