@@ -18,10 +18,10 @@ use serde::Serialize;
 use crate::model::call::Call;
 use crate::model::filter::{Filter, Place};
 use crate::model::id::{CallId, CallName, PbxName, RecordingId, RecordingName};
-use crate::model::job::State;
 use crate::model::vendor::Vendor;
 use crate::store::custody::{self, CustodyRow};
 use crate::store::events::{self, EventRow};
+use crate::store::recordings::Standing;
 use crate::store::search::{self, AttemptRow, RecordingRow};
 use crate::store::{Db, Error, calls, recordings};
 
@@ -65,17 +65,16 @@ pub fn calls(db: &Db, filter: &Filter) -> Result<Vec<Call>, Error> {
 }
 
 /// Calls as [`calls()`] finds them, each with how its recordings stand, by leg.
-pub fn calls_with_states(db: &Db, filter: &Filter) -> Result<Vec<(Call, Vec<State>)>, Error> {
+pub fn calls_with_standings(db: &Db, filter: &Filter) -> Result<Vec<(Call, Vec<Standing>)>, Error> {
     let calls = calls(db, filter)?;
     let ids: Vec<&CallId> = calls.iter().map(|call| &call.id).collect();
-    let mut states = recordings::states_of_calls(db, &ids)?;
-    let with_states = |call: Call| {
-        let states = states.remove(&call.id).unwrap_or_default().into_iter();
-        let seen = states.filter(|(leg, _)| call.leg(*leg).is_some());
-        let seen = seen.map(|(_, state)| state).collect();
+    let mut known = recordings::standings_of_calls(db, &ids)?;
+    let with_standings = |call: Call| {
+        let known = known.remove(&call.id).unwrap_or_default().into_iter();
+        let seen = known.filter(|one| call.leg(one.leg).is_some()).collect();
         (call, seen)
     };
-    Ok(calls.into_iter().map(with_states).collect())
+    Ok(calls.into_iter().map(with_standings).collect())
 }
 
 /// Rows of a listing in one piece of a whole.

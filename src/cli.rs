@@ -26,8 +26,9 @@ use clap::{Parser, Subcommand};
 
 use crate::clock::Clock;
 use crate::config::{self, Settings};
+use crate::model::id::RecordingId;
 use crate::store::custody::{self as custody_log, Entry};
-use crate::store::{Reader, Store};
+use crate::store::{Reader, Store, integrity};
 
 /// Archives the call recordings of a PBX: every event logged, every recording verified, tagged,
 /// stored and proved.
@@ -244,6 +245,24 @@ async fn enter(settings: &Settings, entries: Vec<Entry>) -> anyhow::Result<()> {
     entered
         .await
         .context("enter this in custody, without which it is not done")
+}
+
+/// What reading an object to its end has shown. Said where it cannot be noted: it was seen all the
+/// same.
+async fn note_integrity(settings: &Settings, seen: Vec<(RecordingId, Option<String>)>) {
+    let note = async {
+        store(settings)?
+            .write(move |tx| {
+                seen.iter().try_for_each(|(id, damage)| {
+                    integrity::note(tx, id, damage.as_deref(), act("read back", &id.to_string()))
+                })
+            })
+            .await?;
+        anyhow::Ok(())
+    };
+    if let Err(error) = note.await {
+        eprintln!("callvault: this could not be noted in the index: {error:#}");
+    }
 }
 
 /// An act of the one at the command line.

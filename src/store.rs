@@ -11,6 +11,7 @@ pub mod damaged;
 pub mod events;
 pub mod foretold;
 pub mod heartbeat;
+pub mod integrity;
 pub mod jobs;
 pub mod links;
 pub mod log;

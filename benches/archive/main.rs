@@ -86,7 +86,7 @@ fn library(index: &Path, cases: &[filters::Case]) -> anyhow::Result<()> {
             catalog::recordings(&reader, &case.filter(nth)).map(|rows| rows.len())
         });
         let (calls, other) = Times::measure(300, |nth| {
-            catalog::calls_with_states(&reader, &case.filter(nth)).map(|rows| rows.len())
+            catalog::calls_with_standings(&reader, &case.filter(nth)).map(|rows| rows.len())
         });
         println!(
             "| {} | {} | {} | {} | {} |",

@@ -18,6 +18,7 @@ use crate::model::id::PbxName;
 use crate::model::time::{UtcMs, day_start};
 use crate::spool::Spool;
 use crate::store::comparison;
+use crate::store::integrity;
 use crate::store::probe;
 use crate::store::series::{self, Since};
 use crate::store::status::{self, Flow, Gap, Refused};
@@ -163,6 +164,7 @@ pub fn status(db: &Db, settings: &Settings, now: UtcMs) -> Result<Status, Error>
     let this_week = UtcMs(now.0.saturating_sub(TOLD_FOR.as_millis() as i64));
     let conflicts = comparison::conflicts(db, this_week)?;
     reasons.extend(reason_of_conflicts(conflicts.len() as u64));
+    reasons.extend(reason_of_damage(&integrity::mismatches(db)?));
     Ok(Status {
         at: now,
         act: !reasons.is_empty(),
@@ -183,6 +185,15 @@ pub fn status(db: &Db, settings: &Settings, now: UtcMs) -> Result<Status, Error>
 fn reason_of_conflicts(count: u64) -> Option<String> {
     let have = counted(count, "archived recording has", "archived recordings have");
     (count > 0).then(|| format!("{have} other content by now: did a PBX's counter begin anew?"))
+}
+
+fn reason_of_damage(damaged: &[(String, UtcMs)]) -> Option<String> {
+    let (last, _) = damaged.first()?;
+    let count = damaged.len() as u64;
+    let are = counted(count, "archived recording is", "archived recordings are");
+    Some(format!(
+        "{are} not what was archived, the last one found is {last}: callvault verify {last}"
+    ))
 }
 
 fn today(db: &Db, pbx: &Pbx, now: UtcMs) -> Result<Today, Error> {

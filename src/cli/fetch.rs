@@ -87,6 +87,12 @@ pub async fn run(arguments: Arguments, settings: &Settings) -> anyhow::Result<Ex
     for (row, name) in rows.iter().zip(names(&rows)) {
         bar.set_message(row.recording.to_string());
         let fetched = fetch(&store, row, directory, &name, |bytes| bar.inc(bytes)).await;
+        if let Err(Error::Read(error)) = &fetched
+            && error.is_integrity()
+        {
+            let seen = vec![(row.recording.clone(), Some(chain(error)))];
+            super::note_integrity(settings, seen).await;
+        }
         bar.suspend(|| tally.take(row, fetched, arguments.json))?;
     }
     bar.finish_and_clear();

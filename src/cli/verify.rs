@@ -16,6 +16,9 @@ use crate::objects::ObjectStore;
 use crate::store::Reader;
 use crate::store::search::RecordingRow;
 
+/// A commit each would take longer than the reading.
+const NOTED_TOGETHER: usize = 200;
+
 #[derive(Args)]
 pub struct Arguments {
     /// Recordings, or calls for all their recordings
@@ -43,17 +46,28 @@ pub async fn run(arguments: Arguments, settings: &Settings) -> anyhow::Result<Ex
         .expect("a fixed template is right");
     let bar = ProgressBar::new(rows.len() as u64).with_style(style);
     let (mut sound, mut broken, mut failed) = (0usize, 0usize, 0usize);
+    let mut seen = Vec::new();
     for row in &rows {
         bar.set_message(row.recording.to_string());
         let verified = verify(&store, row).await.map(|_| ());
         match &verified {
-            Ok(()) => sound += 1,
-            Err(error) if error.is_integrity() => broken += 1,
+            Ok(()) => {
+                sound += 1;
+                seen.push((row.recording.clone(), None));
+            }
+            Err(error) if error.is_integrity() => {
+                broken += 1;
+                seen.push((row.recording.clone(), Some(chain(error))));
+            }
             Err(_) => failed += 1,
+        }
+        if seen.len() >= NOTED_TOGETHER {
+            super::note_integrity(settings, std::mem::take(&mut seen)).await;
         }
         bar.suspend(|| print(row, &verified, arguments.json))?;
         bar.inc(1);
     }
+    super::note_integrity(settings, seen).await;
     bar.finish_and_clear();
     eprintln!("{sound} sound, {broken} not what was archived, {failed} could not be read");
     Ok(match (broken, sound, failed) {

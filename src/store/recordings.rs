@@ -62,6 +62,15 @@ pub struct Claim {
     pub lock: Option<Lock>,
 }
 
+/// How a recording of a call stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    pub leg: u32,
+    pub state: State,
+    /// Whether it was what was archived when it was last read; none where it never was read.
+    pub sound: Option<bool>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Original {
     pub sha256: Digest,
@@ -122,11 +131,12 @@ pub fn enqueue(tx: &mut Tx, announced: &[Announced], due_after_ms: i64) -> Resul
 }
 
 /// How the recordings of each call stand, each with its leg.
-pub fn states_of_calls(
+pub fn standings_of_calls(
     db: &Db,
     calls: &[&CallId],
-) -> Result<HashMap<CallId, Vec<(u32, State)>>, Error> {
-    let sql = "SELECT r.pbx, r.call, r.leg, r.state FROM json_each(?1) asked \
+) -> Result<HashMap<CallId, Vec<Standing>>, Error> {
+    let sql = "SELECT r.pbx, r.call, r.leg, r.state, r.integrity = 'verified' \
+        FROM json_each(?1) asked \
         CROSS JOIN recording r ON r.call = asked.value ->> 1 AND r.pbx = asked.value ->> 0 \
         ORDER BY asked.key, r.leg";
     let asked = calls.iter().map(|id| [id.pbx.as_str(), id.call.as_str()]);
@@ -136,16 +146,15 @@ pub fn states_of_calls(
             pbx: parsed(row.get(0)?)?,
             call: parsed(row.get(1)?)?,
         };
-        Ok((id, row.get(2)?, word(row.get(3)?, State::from_word)))
+        let (leg, sound) = (row.get(2)?, row.get(4)?);
+        let state = word(row.get(3)?, State::from_word);
+        Ok((id, state.map(|state| Standing { leg, state, sound })))
     })?;
-    let mut states: HashMap<CallId, Vec<(u32, State)>> = HashMap::new();
-    for (id, leg, state) in rows {
-        states
-            .entry(id)
-            .or_default()
-            .extend(state.map(|state| (leg, state)));
+    let mut standings: HashMap<CallId, Vec<Standing>> = HashMap::new();
+    for (id, standing) in rows {
+        standings.entry(id).or_default().extend(standing);
     }
-    Ok(states)
+    Ok(standings)
 }
 
 fn insert(tx: &mut Tx, one: &Announced, due_after_ms: i64) -> Result<bool, Error> {

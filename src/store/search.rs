@@ -53,13 +53,17 @@ pub struct RecordingRow {
     /// The lock that the stored object has.
     pub lock_mode: Option<String>,
     pub lock_until: Option<String>,
+    /// `verified` or `mismatch`: what the object was when it was last read to its end.
+    pub integrity: Option<String>,
+    pub integrity_at: Option<String>,
 }
 
 const RECORDING_COLUMNS: &str = "v.recording, v.pbx, v.call, v.leg, v.part, v.state, \
     v.direction, v.external, v.extension, v.did, v.started_at, v.started_at_local, v.duration_s, \
     v.media_duration_s, v.transfer, v.transferred_to, v.finish, v.flags, v.object_key, v.bytes, \
     v.original_sha256, v.object_sha256, v.archived_at, v.announced_at, v.attempts, v.code, \
-    v.last_error, v.next_at, v.source_url, v.lock_mode, v.lock_until";
+    v.last_error, v.next_at, v.source_url, v.lock_mode, v.lock_until, \
+    v.integrity, v.integrity_at";
 
 fn recording(row: &Row) -> rusqlite::Result<RecordingRow> {
     let digest = |text: Option<String>| text.filter(|hex| !hex.is_empty());
@@ -95,6 +99,8 @@ fn recording(row: &Row) -> rusqlite::Result<RecordingRow> {
         source_url: row.get(28)?,
         lock_mode: row.get(29)?,
         lock_until: row.get(30)?,
+        integrity: row.get(31)?,
+        integrity_at: row.get(32)?,
     })
 }
 

@@ -92,7 +92,8 @@ pub fn promise_lock(tx: &mut Tx, claim: &Claim, lock: Lock) -> Result<(), Error>
 pub fn archived(tx: &mut Tx, claim: &Claim, proved: &Proved, now: UtcMs) -> Result<(), Error> {
     let sql = "UPDATE recording SET state = 'archived', due_ms = NULL, lease_ms = NULL, \
         code = NULL, last_error = NULL, archived_ms = ?3, object_sha256 = ?4, object_bytes = ?5, \
-        version_id = ?6, lock_mode = ?7, lock_until_ms = ?8 \
+        version_id = ?6, lock_mode = ?7, lock_until_ms = ?8, integrity = 'verified', \
+        integrity_ms = ?3 \
         WHERE id = ?1 AND state = 'pending' AND attempt = ?2";
     let lock = proved.locked.and_then(|locked| locked.lock);
     let row = params![

@@ -14,6 +14,7 @@ mod flood;
 mod fold;
 mod foretold;
 mod https;
+mod integrity;
 mod objects;
 mod openapi;
 mod outage;

@@ -14,13 +14,13 @@ use super::problem::{NOT_SOUND, Problem};
 use super::singles::visible_row;
 use super::{Answer, Api, Asked};
 use crate::catalog::listen::Listening;
-use crate::catalog::verify::{Stored, stored};
+use crate::catalog::verify::{ReadError, Stored, stored};
 use crate::model::access::Right;
 use crate::model::chain::chain;
 use crate::model::time::UtcMs;
 use crate::store::custody::{self, Entry};
 use crate::store::search::RecordingRow;
-use crate::store::{Error, Tx, reasons};
+use crate::store::{Error, Tx, integrity, reasons};
 
 const REASON: &str = "x-callvault-reason";
 const CASE: &str = "x-callvault-case";
@@ -189,13 +189,16 @@ async fn serve(
     range: Option<(u64, u64)>,
     download: bool,
 ) -> Answer {
-    let mut listening = api.shelf.open(&object, range).await?;
+    let begun = begin(&api, &object, range).await;
+    if let Err(error) = &begun {
+        note_damage(&api, &asked, &object, error).await;
+    }
+    let (listening, first) = begun?;
     let bytes = listening.bytes();
-    // Before the head goes out, so that what is damaged in its only piece is still said to be.
-    let first = listening.next().await?;
     let flow = Flow {
         api,
-        token: asked.who.name,
+        asked,
+        object: object.clone(),
         checked: None,
         first,
         listening,
@@ -214,10 +217,41 @@ async fn serve(
     Ok(response)
 }
 
+/// Opened, and its first piece read before the head goes out, so that what is damaged in its only
+/// piece is still said to be.
+async fn begin(
+    api: &Api,
+    object: &Stored,
+    range: Option<(u64, u64)>,
+) -> Result<(Listening, Option<Bytes>), ReadError> {
+    let mut listening = api.shelf.open(object, range).await?;
+    let first = listening.next().await?;
+    Ok((listening, first))
+}
+
+/// What somebody found not to be what was archived is known to all from then on.
+async fn note_damage(api: &Arc<Api>, asked: &Asked, object: &Stored, error: &ReadError) {
+    if !error.is_integrity() {
+        return;
+    }
+    let (id, damage) = (object.id.clone(), chain(error));
+    let seen = asked.entry(api.clock.now(), "mismatch", &id.to_string());
+    let api = api.clone();
+    // A task of its own: it is noted also if the one who found it is gone.
+    let noting = tokio::spawn(async move {
+        let note = move |tx: &mut Tx| integrity::note(tx, &id, Some(&damage), seen);
+        if let Err(error) = api.store.write(note).await {
+            tracing::error!(error = chain(&error), "damage could not be noted");
+        }
+    });
+    let _ = noting.await;
+}
+
 /// A recording on its way to a person, as long as the token opens anything.
 struct Flow {
     api: Arc<Api>,
-    token: String,
+    asked: Asked,
+    object: Stored,
     /// When the token was last seen to be valid.
     checked: Option<tokio::time::Instant>,
     /// Was read before the answer began.
@@ -231,7 +265,7 @@ impl Flow {
             .checked
             .is_none_or(|checked| checked.elapsed() > RECHECK)
         {
-            self.api.still_valid(&self.token).await?;
+            self.api.still_valid(&self.asked.who.name).await?;
             self.checked = Some(tokio::time::Instant::now());
         }
         if let Some(first) = self.first.take() {
@@ -245,6 +279,7 @@ impl Flow {
                     true => tracing::error!(error = chain(&error), "{NOT_SOUND}"),
                     false => tracing::error!(error = chain(&error), "a recording broke off"),
                 }
+                note_damage(&self.api, &self.asked, &self.object, &error).await;
                 Err(std::io::Error::other(error))
             }
         }

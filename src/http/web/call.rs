@@ -193,13 +193,22 @@ fn flag_text(flag: &str) -> String {
 /// Nothing is called verified that custody does not say was read back.
 fn integrity(detail: &RecordingDetail, zone: &TimeZone) -> Markup {
     let row = &detail.row;
-    let proofs = detail.custody.iter().rev();
-    let proof = proofs.into_iter().find(|entry| entry.act == "read back");
-    let proof = proof.filter(|_| is_archived(row));
+    let seen = detail.custody.iter().rev();
+    let seen = seen
+        .into_iter()
+        .find(|entry| matches!(entry.act.as_str(), "read back" | "mismatch"));
+    let seen = seen.filter(|_| is_archived(row));
     html! {
         details.integrity {
             summary {
-                @match proof {
+                @match seen {
+                    Some(seen) if seen.act == "mismatch" => {
+                        (badge("bad", "MISMATCH")) " "
+                        span.dim {
+                            (frame::capital(seen.detail.as_deref().unwrap_or_default())) ", "
+                            (when(&seen.at, zone))
+                        }
+                    },
                     Some(proof) => {
                         (badge("good", "verified")) " "
                         span.dim {

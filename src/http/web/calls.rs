@@ -13,6 +13,7 @@ use crate::model::event::Direction;
 use crate::model::filter::Filter;
 use crate::model::job::State;
 use crate::model::time::clock_text;
+use crate::store::recordings::Standing;
 
 pub async fn calls(api: &Api, visit: &Visit) -> Shown {
     let query = &visit.asked.query;
@@ -21,7 +22,7 @@ pub async fn calls(api: &Api, visit: &Visit) -> Shown {
     let limit = filter.limit.unwrap_or_default();
     let found = api
         .store
-        .read(move |db| catalog::calls_with_states(db, &filter))
+        .read(move |db| catalog::calls_with_standings(db, &filter))
         .await?;
     let older = lists::next(&found, limit, |(call, _)| call.place().cursor());
     let body = html! {
@@ -37,7 +38,7 @@ pub async fn calls(api: &Api, visit: &Visit) -> Shown {
     Ok(frame::page(visit, "Calls", "Calls", &body))
 }
 
-fn table(found: &[(Call, Vec<State>)], zone: Option<&TimeZone>) -> Markup {
+fn table(found: &[(Call, Vec<Standing>)], zone: Option<&TimeZone>) -> Markup {
     let many_pbxs = found
         .iter()
         .any(|(call, _)| call.id.pbx != found[0].0.id.pbx);
@@ -55,14 +56,15 @@ fn table(found: &[(Call, Vec<State>)], zone: Option<&TimeZone>) -> Markup {
                     th.number scope="col" { "Talk" }
                     th.number scope="col" { "Recordings" }
                     th scope="col" { "State" }
+                    th scope="col" { "Integrity" }
                 }
             }
-            tbody { @for (call, states) in found { (row(call, states, many_pbxs, zone)) } }
+            tbody { @for (call, known) in found { (row(call, known, many_pbxs, zone)) } }
         }
     }
 }
 
-fn row(call: &Call, states: &[State], many_pbxs: bool, zone: Option<&TimeZone>) -> Markup {
+fn row(call: &Call, known: &[Standing], many_pbxs: bool, zone: Option<&TimeZone>) -> Markup {
     let id = &call.id;
     html! {
         tr {
@@ -75,16 +77,33 @@ fn row(call: &Call, states: &[State], many_pbxs: bool, zone: Option<&TimeZone>) 
             td.who data-label="Who" { (chain(call)) }
             td data-label="Result" { (outcome(call.outcome)) }
             td.number data-label="Talk" { (or_dash(talk(call).as_deref())) }
-            td.number data-label="Recordings" { (of(call, states)) }
-            td data-label="State" { (state(call, states)) }
+            td.number data-label="Recordings" { (of(call, known)) }
+            td data-label="State" { (state(call, known)) }
+            td data-label="Integrity" { (integrity(known)) }
         }
     }
 }
 
-fn state(call: &Call, states: &[State]) -> Markup {
-    match states.iter().copied().max_by_key(weight) {
+fn state(call: &Call, known: &[Standing]) -> Markup {
+    match known.iter().map(|one| one.state).max_by_key(weight) {
         None if !call.legs.is_empty() => badge("none", "not announced"),
         state => state_badge(state),
+    }
+}
+
+/// The worst of what is archived: damage first, then what nobody has read yet.
+fn integrity(known: &[Standing]) -> Markup {
+    let archived = known.iter().filter(|one| one.state == State::Archived);
+    let worst = archived.map(|one| match one.sound {
+        Some(false) => 2,
+        None => 1,
+        Some(true) => 0,
+    });
+    match worst.max() {
+        Some(2) => badge("bad", "MISMATCH"),
+        Some(1) => badge("wait", "not yet verified"),
+        Some(_) => badge("good", "verified"),
+        None => dash(),
     }
 }
 
@@ -170,10 +189,10 @@ pub fn talk(call: &Call) -> Option<String> {
 }
 
 /// How many of the conversations' recordings are archived.
-fn of(call: &Call, states: &[State]) -> Markup {
+fn of(call: &Call, known: &[Standing]) -> Markup {
     let expected = call.legs.iter().map(|leg| leg.recordings.len().max(1));
     let expected: usize = expected.sum();
-    let archived = states.iter().filter(|state| **state == State::Archived);
+    let archived = known.iter().filter(|one| one.state == State::Archived);
     match expected {
         0 => dash(),
         _ => html! { (archived.count()) " of " (expected) },

@@ -180,6 +180,10 @@ CREATE TABLE recording (
     lock_mode       TEXT CHECK (lock_mode IN ('governance', 'compliance')),
     lock_until_ms   INTEGER,
 
+    -- What the object was when it was last read to its end, and when that was.
+    integrity       TEXT CHECK (integrity IN ('verified', 'mismatch')),
+    integrity_ms    INTEGER,
+
     -- What a listing goes by, from its call and leg, written with them: the call's start, or the
     -- announcement; the wall clock then, as if it were UTC, or its day; and what is filtered by.
     sorted_ms       INTEGER NOT NULL,
@@ -200,6 +204,7 @@ CREATE TABLE recording (
     CHECK ((object_key IS NULL) = (object_sha256 IS NULL)
        AND (object_key IS NULL) = (object_bytes IS NULL)),
     CHECK ((lock_mode IS NULL) = (lock_until_ms IS NULL)),
+    CHECK ((integrity IS NULL) = (integrity_ms IS NULL)),
     CHECK ((state = 'archived') = (archived_ms IS NOT NULL)),
     CHECK (state <> 'archived' OR (object_key IS NOT NULL AND original_sha256 IS NOT NULL)),
     CHECK (state <> 'failed' OR (code IS NOT NULL AND last_error IS NOT NULL))
@@ -348,6 +353,7 @@ CREATE TABLE comparison (
     compared_ms  INTEGER,
     tries        INTEGER NOT NULL
 ) STRICT;
+CREATE INDEX recording_mismatched ON recording (integrity_ms) WHERE integrity = 'mismatch';
 CREATE INDEX recording_in_conflict ON recording (announced_ms)
     WHERE announced_flags LIKE '%conflict%';
 CREATE INDEX comparison_due ON comparison (due_ms) WHERE due_ms IS NOT NULL;
@@ -409,7 +415,9 @@ SELECT r.pbx || '/' || r.recording AS recording,
        r.source_url AS source_url,
        CASE r.state WHEN 'archived' THEN r.lock_mode END AS lock_mode,
        CASE r.state WHEN 'archived' THEN strftime('%Y-%m-%dT%H:%M:%SZ', r.lock_until_ms / 1000,
-            'unixepoch') END AS lock_until
+            'unixepoch') END AS lock_until,
+       r.integrity AS integrity,
+       strftime('%Y-%m-%dT%H:%M:%fZ', r.integrity_ms / 1000.0, 'unixepoch') AS integrity_at
   FROM recording r
   LEFT JOIN call c ON c.pbx = r.pbx AND c.call = r.call
   LEFT JOIN number n ON n.id = c.number_id
