@@ -10,13 +10,13 @@ pub mod api;
 pub mod health;
 pub mod hook;
 pub mod listener;
+pub mod request_line;
 pub mod simulated;
 pub mod tls;
 pub mod web;
 
 mod body;
 mod request;
-mod request_line;
 mod room;
 mod session;
 

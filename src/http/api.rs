@@ -3,12 +3,12 @@
 //! A route names the right that it takes; whoever has it not is told so before anything is looked
 //! at. Never here: what a recording or a call is; a handler asks `catalog` and shows the answer.
 
-mod audio;
+pub mod audio;
 mod gate;
 pub(super) mod lists;
 mod openapi;
 pub(super) mod problem;
-pub(super) mod query;
+pub mod query;
 pub(super) mod singles;
 
 use std::collections::BTreeMap;

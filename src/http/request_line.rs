@@ -9,7 +9,7 @@
 //! request it is given nothing beyond that request's head. So this file cannot take bytes of a body
 //! for a request line, whatever they look like.
 
-mod encode;
+pub mod encode;
 
 use std::io;
 use std::pin::Pin;

@@ -27,6 +27,7 @@ mod promises;
 mod reading;
 mod readme;
 mod reload;
+mod replay;
 mod restart;
 mod sign_in;
 mod series;

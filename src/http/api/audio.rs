@@ -50,7 +50,8 @@ pub async fn audio(api: Arc<Api>, asked: Asked) -> Answer {
     let range = if download {
         None
     } else {
-        range(&asked.headers, object.bytes)?
+        let asked = asked.headers.get(header::RANGE);
+        range(asked.and_then(|value| value.to_str().ok()), object.bytes)?
     };
     enter(
         &api,
@@ -156,24 +157,22 @@ fn given_reason(headers: &HeaderMap) -> Result<Given, Problem> {
     Ok(reason.map(|reason| (reason, case)))
 }
 
-/// One range of bytes; several are answered whole, as the standard allows.
-fn range(headers: &HeaderMap, bytes: u64) -> Result<Option<(u64, u64)>, Problem> {
-    let asked = headers
-        .get(header::RANGE)
-        .and_then(|value| value.to_str().ok());
+/// What a Range header asks of so many bytes: where it begins and how many. One range; several are
+/// answered whole, as the standard allows.
+pub fn range(asked: Option<&str>, bytes: u64) -> Result<Option<(u64, u64)>, Problem> {
     let Some(spec) = asked.and_then(|asked| asked.strip_prefix("bytes=")) else {
         return Ok(None);
     };
     let Some((from, to)) = spec.split_once('-').filter(|_| !spec.contains(',')) else {
         return Ok(None);
     };
-    let number = |text: &str| text.trim().parse::<u64>().ok();
+    // Signs and blanks are none of the standard's, though Rust would read a sign.
+    let digits = |text: &&str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = |text: &str| Some(text).filter(digits)?.parse::<u64>().ok();
     let (from, end) = match (number(from), number(to)) {
         (Some(from), Some(to)) if from <= to => (from, to.saturating_add(1).min(bytes)),
-        (Some(from), None) if to.trim().is_empty() => (from, bytes),
-        (None, Some(last)) if from.trim().is_empty() && last > 0 => {
-            (bytes.saturating_sub(last), bytes)
-        }
+        (Some(from), None) if to.is_empty() => (from, bytes),
+        (None, Some(last)) if from.is_empty() && last > 0 => (bytes.saturating_sub(last), bytes),
         _ => return Ok(None),
     };
     match from < end {

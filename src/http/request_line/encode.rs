@@ -7,7 +7,7 @@ use std::ops::Range;
 use bytes::{BufMut, Bytes, BytesMut};
 
 /// The head as hyper shall see it, its target as it came, and whether these two differ.
-pub(super) fn encode(head: Bytes) -> (Bytes, Bytes, bool) {
+pub fn encode(head: Bytes) -> (Bytes, Bytes, bool) {
     let Some(place) = target(&head) else {
         return (head, Bytes::new(), false);
     };

@@ -8,7 +8,7 @@ pub mod files;
 mod form;
 pub mod ids;
 mod json;
-mod repair;
+pub mod repair;
 
 use crate::model::event::Reading;
 use fields::Fields;
