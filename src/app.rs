@@ -4,7 +4,9 @@
 
 mod listen;
 mod lock;
+mod progress;
 mod recover;
+pub mod sockets;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -39,6 +41,8 @@ use crate::worker::{self, Plan, Worker};
 use crate::{pbx, pipeline, upkeep};
 
 use listen::Listeners;
+use progress::Progress;
+use sockets::Sockets;
 
 /// SIGTERM to exit takes ten seconds at most: running uploads and downloads get most of it.
 const DRAIN_JOBS: Duration = Duration::from_secs(6);
@@ -61,18 +65,23 @@ pub struct Service {
     refusals: Arc<Refusals>,
     tls: Option<Arc<Tls>>,
     doors: Arc<BTreeMap<PbxName, Door>>,
+    progress: Progress,
     _lock: lock::Lock,
 }
 
 impl Service {
     /// Returns once it is ready: what is left of an earlier life is settled, both addresses are
     /// bound and written to `listen.json`.
-    pub async fn start(settings: &Settings, clock: Clock) -> anyhow::Result<Service> {
+    pub async fn start(
+        settings: &Settings,
+        clock: Clock,
+        sockets: Sockets,
+    ) -> anyhow::Result<Service> {
         let lock = lock::Lock::take(&settings.data_dir)?;
         let store = Store::open(&index_path(settings))?;
         let (world, prober) = world(settings, store.clone(), clock.clone()).await?;
         recover::recover(&world).await?;
-        let listeners = Listeners::bind(settings)?;
+        let listeners = Listeners::open(settings, sockets)?;
         let (hook, admin) = (listeners.hook.local_addr(), listeners.admin.local_addr());
 
         let (stop, stopped) = watch::channel(false);
@@ -91,25 +100,21 @@ impl Service {
             .hook
             .serve(routes, listeners.hook_limits, until(stopped.clone()));
         tasks.spawn(serving);
-        let api = Arc::new(Api {
-            store: store.clone(),
-            shelf: Shelf::new(world.objects.clone()),
-            settings: Arc::new(settings.clone()),
-            clock: clock.clone(),
-            gate: Gate::default(),
-            peaks: peaks::Cache::default(),
-            explain: pipeline::table::explain,
-        });
-        let routes = http::admin(api);
+        let routes = http::admin(Arc::new(api(settings, &world)));
         let serving = listeners
             .admin
             .serve(routes, listeners.admin_limits, until(stopped.clone()));
         tasks.spawn(serving);
         let correlator = correlator(settings, &store);
-        let (heard, told) = (logged.clone(), enqueued.clone());
-        let reading = async move { correlator.run(&heard, &told).await };
+        let progress = Progress::default();
+        let (heard, told, turns) = (
+            logged.clone(),
+            enqueued.clone(),
+            progress.correlator.clone(),
+        );
+        let reading = async move { correlator.run(&heard, &told, &turns).await };
         tasks.spawn(unless(until(stopped.clone()), reading));
-        let worker = Worker::new(world.clone(), plan(settings));
+        let worker = Worker::new(world.clone(), plan(settings), progress.worker.clone());
         let working = work(world.clone(), worker, prober, enqueued, stopped.clone());
         tasks.spawn(working);
         let looking = look_out(foreteller(settings, &world), comparer(&world), logged);
@@ -131,6 +136,7 @@ impl Service {
             refusals,
             tls: listeners.tls,
             doors,
+            progress,
             _lock: lock,
         })
     }
@@ -138,6 +144,15 @@ impl Service {
     /// Takes the certificate and the hook secrets of changed settings, all or nothing.
     pub fn reload(&self, settings: &Settings) -> anyhow::Result<()> {
         listen::reload(settings, self.tls.as_deref(), &self.doors)
+    }
+
+    /// Calls `feed` at least once an `interval` for as long as all parts of the pipeline get on.
+    pub fn feed_watchdog<F: Fn() + Send + 'static>(
+        &self,
+        interval: Duration,
+        feed: F,
+    ) -> impl Future<Output = ()> + Send + use<F> {
+        progress::feed(self.progress.clone(), self.store.clone(), interval, feed)
     }
 
     /// Resolves, with the reason, when the service cannot go on and the process must end: the index
@@ -211,6 +226,18 @@ async fn world(
         known,
     };
     Ok((Arc::new(world), prober))
+}
+
+fn api(settings: &Settings, world: &World) -> Api {
+    Api {
+        store: world.store.clone(),
+        shelf: Shelf::new(world.objects.clone()),
+        settings: Arc::new(settings.clone()),
+        clock: world.clock.clone(),
+        gate: Gate::default(),
+        peaks: peaks::Cache::default(),
+        explain: pipeline::table::explain,
+    }
 }
 
 /// Sweeps the store, then works, and tries the store beside that: until it is known, nothing is

@@ -9,6 +9,7 @@ mod ownership;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -75,9 +76,11 @@ impl Correlator {
         }
     }
 
-    /// Reads on as events are logged, and tells `enqueued` after each batch. Runs until dropped.
-    pub async fn run(&self, logged: &Notify, enqueued: &Notify) {
+    /// Reads on as events are logged, tells `enqueued` after each batch, and counts its turns. Runs
+    /// until dropped.
+    pub async fn run(&self, logged: &Notify, enqueued: &Notify, turns: &AtomicU64) {
         loop {
+            turns.fetch_add(1, Ordering::Relaxed);
             match self.batch().await {
                 Ok(None) => {
                     let _ = tokio::time::timeout(POLL, logged.notified()).await;

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -49,6 +50,8 @@ pub struct Plan {
 pub struct Worker {
     world: Arc<World>,
     plan: Plan,
+    /// How often it looked at the backlog or tried to settle: it gets on.
+    turns: Arc<AtomicU64>,
 }
 
 type Outcome = Result<Archived, StageError>;
@@ -61,8 +64,8 @@ struct Running {
 }
 
 impl Worker {
-    pub fn new(world: Arc<World>, plan: Plan) -> Worker {
-        Worker { world, plan }
+    pub fn new(world: Arc<World>, plan: Plan, turns: Arc<AtomicU64>) -> Worker {
+        Worker { world, plan, turns }
     }
 
     /// Works until `stop`; then lets what runs finish for `drain`, and hands the rest back.
@@ -70,6 +73,7 @@ impl Worker {
         let mut running = Running::default();
         tokio::pin!(stop);
         loop {
+            self.turns.fetch_add(1, Ordering::Relaxed);
             let idle = self.start_due(&mut running).await.unwrap_or_else(|error| {
                 tracing::error!(error = chain(&error), "claiming recordings failed");
                 POLL
@@ -209,6 +213,7 @@ impl Worker {
     async fn write_settled(&self, claim: &Claim, settled: Settled) {
         settled.log(claim);
         while self.world.store.is_alive() {
+            self.turns.fetch_add(1, Ordering::Relaxed);
             let (claim, settled, now) = (claim.clone(), settled.clone(), self.world.clock.now());
             let write = move |tx: &mut Tx| settled.write(tx, &claim, now);
             failpoint::before(Effect::Settle);

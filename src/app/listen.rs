@@ -18,6 +18,8 @@ use crate::http::listener::{Limits, Listener};
 use crate::http::tls::Tls;
 use crate::model::id::PbxName;
 
+use super::sockets::Sockets;
+
 const DRAIN_REQUESTS: Duration = Duration::from_secs(2);
 const HOOK_MAX: usize = 4096;
 const ADMIN_MAX: usize = 1024;
@@ -35,13 +37,14 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    /// Bound, and written to `listen.json`.
-    pub(super) fn bind(settings: &Settings) -> anyhow::Result<Listeners> {
+    /// Those that systemd holds, else bound; and written to `listen.json`.
+    pub(super) fn open(settings: &Settings, mut sockets: Sockets) -> anyhow::Result<Listeners> {
         let tls = tls(settings)?.map(Arc::new);
         let known = settings.pbxs.iter().map(|pbx| pbx.allow_from.clone());
         let known = known.filter(|nets| !nets.is_empty()).collect();
-        let hook = bind(settings.listen.hook, "listen.hook")?.with_known(known);
-        let admin = bind(settings.listen.admin, "listen.admin")?;
+        let mut open = |name, address| open(&mut sockets, name, address);
+        let hook = open("hook", settings.listen.hook)?.with_known(known);
+        let admin = open("admin", settings.listen.admin)?;
         write_addresses(&settings.data_dir, hook.local_addr(), admin.local_addr())?;
         let (hook_limits, admin_limits) = limits(files_max(), settings.archive.workers);
         Ok(Listeners {
@@ -92,9 +95,12 @@ pub(super) fn doors(settings: &Settings) -> BTreeMap<PbxName, Door> {
         .collect()
 }
 
-fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<Listener> {
-    let bound = Listener::bind(address);
-    bound.with_context(|| format!("{setting} = \"{address}\""))
+fn open(sockets: &mut Sockets, name: &str, address: SocketAddr) -> anyhow::Result<Listener> {
+    let opened = match sockets.take(name, address)? {
+        Some(held) => Listener::adopt(held),
+        None => Listener::bind(address),
+    };
+    opened.with_context(|| format!("listen.{name} = \"{address}\""))
 }
 
 /// Written aside and renamed, so that whoever reads it reads it whole.

@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::search::{legs, transfer};
 use super::{Exit, output};
+use crate::app::sockets::Sockets;
 use crate::app::{Service, index_path};
 use crate::catalog::status::counted;
 use crate::catalog::{self, verify::verify};
@@ -60,7 +61,7 @@ pub async fn run(arguments: Arguments, program: &OsString) -> anyhow::Result<Exi
         Limits::default(),
         std::future::pending(),
     ));
-    let mut service = Service::start(&settings, Clock::system()).await?;
+    let mut service = Service::start(&settings, Clock::system(), Sockets::default()).await?;
     eprintln!("the demo is in {}", directory.display());
     let reader = Reader::open(&index_path(&settings))?;
     let path = format!("/hook/demo/{secret}");

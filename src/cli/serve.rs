@@ -10,7 +10,9 @@ use tracing_subscriber::EnvFilter;
 
 use super::{Exit, Trouble};
 use crate::app::Service;
+use crate::app::sockets::{self, Sockets};
 use crate::clock::Clock;
+use crate::config::Settings;
 use crate::http::tls;
 
 pub async fn run(file: &Path) -> anyhow::Result<Exit> {
@@ -19,12 +21,12 @@ pub async fn run(file: &Path) -> anyhow::Result<Exit> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut reload = signal(SignalKind::hangup())?;
-    let started = Service::start(&settings, Clock::system()).await;
-    let mut service = started.map_err(|error| match error.downcast_ref::<tls::Error>() {
-        Some(_) => Trouble::usage(error, format!("edit {}", file.display())),
-        None => error,
-    })?;
+    let mut service = start(file, &settings).await?;
     notify(&[NotifyState::Ready]);
+    let watchdog = sd_notify::watchdog_enabled().map(|interval| {
+        let feed = || notify(&[NotifyState::Watchdog]);
+        tokio::spawn(service.feed_watchdog(interval, feed))
+    });
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
@@ -36,9 +38,22 @@ pub async fn run(file: &Path) -> anyhow::Result<Exit> {
         }
     }
     tracing::info!("stopping");
+    if let Some(watchdog) = watchdog {
+        watchdog.abort();
+    }
     notify(&[NotifyState::Stopping]);
     service.stop().await;
     Ok(Exit::Done)
+}
+
+async fn start(file: &Path, settings: &Settings) -> anyhow::Result<Service> {
+    let edit = |error| Trouble::usage(error, format!("edit {}", file.display()));
+    let sockets = Sockets::passed().map_err(|error| edit(error.into()))?;
+    let started = Service::start(settings, Clock::system(), sockets).await;
+    started.map_err(|error| {
+        let is_set_wrong = error.is::<tls::Error>() || error.is::<sockets::Error>();
+        if is_set_wrong { edit(error) } else { error }
+    })
 }
 
 /// Reads the settings again. What is wrong with them changes nothing, and is said.

@@ -23,11 +23,11 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper::{Request, Uri};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use ipnet::IpNet;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinError, JoinSet};
 use warp::{Filter, Reply};
 
@@ -78,6 +78,8 @@ pub struct Limits {
     pub connections: usize,
     /// Open at a time from an address; so many are kept for each PBX whose addresses are known.
     pub share: usize,
+    /// For those that came before `stop` and have not asked yet: their request is on its way.
+    pub newcomer: Duration,
     /// For running requests to finish after `stop`; then they are cut.
     pub drain: Duration,
 }
@@ -91,6 +93,7 @@ impl Default for Limits {
             head_max_bytes: 64 * 1024,
             connections: 4096,
             share: 256,
+            newcomer: Duration::from_secs(1),
             drain: Duration::from_secs(10),
         }
     }
@@ -104,6 +107,8 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    #[error("cannot listen on a socket that another process made")]
+    Adopt(#[source] io::Error),
 }
 
 /// A bound socket; callers queue from here on and are answered once it serves.
@@ -117,11 +122,22 @@ pub struct Listener {
 impl Listener {
     /// Port 0 picks one.
     pub fn bind(addr: SocketAddr) -> Result<Listener, Error> {
-        let bound = open(addr).and_then(|socket| Ok((socket.local_addr()?, socket)));
-        let (local_addr, socket) = bound.map_err(|source| Error::Bind { addr, source })?;
+        let bound = open(addr).and_then(Listener::of);
+        bound.map_err(|source| Error::Bind { addr, source })
+    }
+
+    /// Another process made it and may go on to hold it: who is in its queue when this one stops is
+    /// served by the next.
+    pub fn adopt(socket: std::net::TcpListener) -> Result<Listener, Error> {
+        let adopted = socket.set_nonblocking(true);
+        let adopted = adopted.and_then(|()| TcpListener::from_std(socket));
+        adopted.and_then(Listener::of).map_err(Error::Adopt)
+    }
+
+    fn of(socket: TcpListener) -> io::Result<Listener> {
         Ok(Listener {
+            local_addr: socket.local_addr()?,
             socket,
-            local_addr,
             tls: None,
             known: Vec::new(),
         })
@@ -142,8 +158,9 @@ impl Listener {
         self.local_addr
     }
 
-    /// Runs until `stop` resolves, then drains: idle connections and half-sent heads are closed,
-    /// running requests finished, and what is left at the deadline is cut.
+    /// Runs until `stop` resolves, then drains: nobody more is accepted, idle connections are closed,
+    /// running requests finished, newcomers given a moment for theirs, and what is left at the
+    /// deadline is cut.
     pub async fn serve<F>(self, filter: F, limits: Limits, stop: impl Future<Output = ()>)
     where
         F: Filter + Clone + Send + Sync + 'static,
@@ -151,7 +168,7 @@ impl Listener {
     {
         let mut stop = pin!(stop);
         let room = Arc::new(Room::new(limits.connections, limits.share, self.known));
-        let graceful = GracefulShutdown::new();
+        let (farewell, leaving) = watch::channel(false);
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
@@ -163,9 +180,15 @@ impl Listener {
                         let Some(seat) = room.enter(peer.ip()) else {
                             continue;
                         };
-                        let (id, watcher) = (seat.id, graceful.watcher());
-                        let guest = Guest { peer, seat: Arc::new(seat), limits, is_private: self.tls.is_some() };
-                        let connection = welcome(socket, self.tls.clone(), guest, filter.clone(), watcher);
+                        let id = seat.id;
+                        let guest = Guest {
+                            peer,
+                            seat: Arc::new(seat),
+                            limits,
+                            is_private: self.tls.is_some(),
+                            leaving: leaving.clone(),
+                        };
+                        let connection = welcome(socket, self.tls.clone(), guest, filter.clone());
                         room.ends_with(id, connections.spawn(connection));
                     }
                     Err(error) => {
@@ -180,19 +203,29 @@ impl Listener {
             }
         }
         drop(self.socket);
-        room.dismiss();
-        if tokio::time::timeout(limits.drain, graceful.shutdown())
-            .await
-            .is_err()
-        {
-            let cut = connections.len();
-            tracing::warn!(cut, local = %self.local_addr, "connections cut at the drain deadline");
+        // Nobody listening means that nobody is connected.
+        let _ = farewell.send(true);
+        let newcomer = limits.newcomer.min(limits.drain);
+        if !all_end(&mut connections, newcomer).await {
+            room.dismiss();
+            if !all_end(&mut connections, limits.drain - newcomer).await {
+                let (cut, local) = (connections.len(), self.local_addr);
+                tracing::warn!(cut, %local, "connections cut at the drain deadline");
+            }
         }
         connections.abort_all();
+        all_end(&mut connections, Duration::MAX).await;
+    }
+}
+
+/// Whether all have ended within this time.
+async fn all_end(connections: &mut JoinSet<()>, within: Duration) -> bool {
+    let ending = async {
         while let Some(ended) = connections.join_next().await {
             report(ended);
         }
-    }
+    };
+    tokio::time::timeout(within, ending).await.is_ok()
 }
 
 fn open(addr: SocketAddr) -> io::Result<TcpListener> {
@@ -213,16 +246,13 @@ pub(super) struct Guest {
     pub(super) limits: Limits,
     /// Whether nobody on the way reads along.
     pub(super) is_private: bool,
+    /// True once the listener has stopped.
+    pub(super) leaving: watch::Receiver<bool>,
 }
 
 /// One connection, from before its handshake.
-async fn welcome<F>(
-    socket: TcpStream,
-    tls: Option<Arc<Tls>>,
-    guest: Guest,
-    filter: F,
-    watcher: Watcher,
-) where
+async fn welcome<F>(socket: TcpStream, tls: Option<Arc<Tls>>, guest: Guest, filter: F)
+where
     F: Filter + Clone + Send + Sync + 'static,
     F::Extract: Reply,
 {
@@ -236,24 +266,26 @@ async fn welcome<F>(
     // Only a delay is lost where this fails.
     let _ = socket.set_nodelay(true);
     let Some(tls) = tls else {
-        return talk(socket, guest, filter, watcher).await;
+        return talk(socket, guest, filter).await;
     };
     let handshake = tls.acceptor().accept(socket);
     match tokio::time::timeout(guest.limits.head, handshake).await {
-        Ok(Ok(stream)) => talk(stream, guest, filter, watcher).await,
+        Ok(Ok(stream)) => talk(stream, guest, filter).await,
         Ok(Err(error)) => tracing::debug!(%error, peer = %guest.peer, "no TLS with this peer"),
         Err(_) => tracing::debug!(peer = %guest.peer, "a TLS handshake took too long"),
     }
 }
 
 /// One connection, to its end.
-pub(super) async fn talk<S, F>(socket: S, guest: Guest, filter: F, watcher: Watcher)
+pub(super) async fn talk<S, F>(socket: S, guest: Guest, filter: F)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     F: Filter + Clone + Send + Sync + 'static,
     F::Extract: Reply,
 {
     let Guest { peer, limits, .. } = guest;
+    let (mut leaving, asked) = (guest.leaving.clone(), Arc::new(Notify::new()));
+    let asks = asked.clone();
     let gate = Gate::default();
     let head_max_bytes = limits.head_max_bytes.max(HEAD_MAX_BYTES_LEAST);
     let times = Times {
@@ -263,21 +295,14 @@ where
     let lines = RequestLines::new(socket, gate.clone(), head_max_bytes, times);
     let filter = TowerToHyperService::new(warp::service(filter));
     let service = service_fn(move |request: Request<Incoming>| {
+        asks.notify_one();
         let admitted = gate.admit(request.body().size_hint().exact());
         let mut running = guest.seat.request();
-        let mut request = request.map(|body| Timed::new(body, limits.body));
-        // A target that is a host only: warp panics where a filter asks for its path.
-        if request.uri().path_and_query().is_none() {
-            *request.uri_mut() = Uri::from_static("*");
-        }
-        let extensions = request.extensions_mut();
-        extensions.insert(Peer(peer));
-        extensions.insert(RawTarget(admitted.target));
-        let answer = filter.call(request);
-        let gate = gate.clone();
+        let answer = filter.call(told(request, peer, limits.body, admitted.target));
+        let (gate, leaving) = (gate.clone(), guest.leaving.clone());
         async move {
             let mut answer = answer.await?;
-            if admitted.last || gate.is_body_due() {
+            if admitted.last || gate.is_body_due() || *leaving.borrow() {
                 let close = HeaderValue::from_static("close");
                 answer.headers_mut().insert(CONNECTION, close);
             }
@@ -302,9 +327,40 @@ where
         // A sender that shuts its side after the last byte has still sent a whole request.
         .half_close(true)
         .serve_connection(TokioIo::new(lines), service);
-    if let Err(error) = watcher.watch(connection).await {
+    let mut connection = pin!(connection);
+    // Hyper closes at once on whoever has not asked yet.
+    let leave = async {
+        let _ = leaving.wait_for(|leaving| *leaving).await;
+        asked.notified().await;
+    };
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = leave => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
         tracing::debug!(%error, %peer, "connection ended early");
     }
+}
+
+/// With all that a filter may want to know of it.
+fn told(
+    request: Request<Incoming>,
+    peer: SocketAddr,
+    body: Duration,
+    target: Bytes,
+) -> Request<Timed> {
+    let mut request = request.map(|incoming| Timed::new(incoming, body));
+    // A target that is a host only: warp panics where a filter asks for its path.
+    if request.uri().path_and_query().is_none() {
+        *request.uri_mut() = Uri::from_static("*");
+    }
+    let extensions = request.extensions_mut();
+    extensions.insert(Peer(peer));
+    extensions.insert(RawTarget(target));
+    request
 }
 
 /// A cookie that was set over TLS never goes out without it.

@@ -34,7 +34,9 @@ async fn tells_who_sent_it() {
 #[tokio::test]
 async fn an_address_in_use_is_named() {
     let first = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let Error::Bind { addr, source } = Listener::bind(first.local_addr()).err().unwrap();
+    let Some(Error::Bind { addr, source }) = Listener::bind(first.local_addr()).err() else {
+        panic!("bound twice");
+    };
     assert_eq!(addr, first.local_addr());
     assert_eq!(source.kind(), std::io::ErrorKind::AddrInUse);
 }
@@ -141,10 +143,10 @@ async fn stopping_finishes_what_runs() {
     let begun = Instant::now();
     let drained = server.stop();
     assert_eq!(idle.answer().await, "closed");
-    assert_eq!(half.answer().await, "closed");
     assert!(TcpStream::connect(addr).await.is_err(), "still accepts");
     let early = tokio::time::timeout(BRIEF, busy.answer()).await;
     assert!(early.is_err(), "cut: {early:?}");
+    assert_eq!(half.answer().await, "closed", "it had its moment");
     go.notify_one();
     assert_eq!(busy.answer().await, "200 done (close)");
     drained.await;
@@ -153,6 +155,51 @@ async fn stopping_finishes_what_runs() {
         "{:?}",
         begun.elapsed()
     );
+}
+
+/// A connection that was made is answered, also if the stop overtakes its request.
+#[tokio::test]
+async fn stopping_waits_for_a_newcomers_request() {
+    let limits = Limits {
+        newcomer: Limits::default().drain,
+        ..Limits::default()
+    };
+    let server = Server::start(echo(), limits).await;
+    let mut silent = Client::connect(server.addr).await;
+    let mut half = Client::connect(server.addr).await;
+    let (head, rest) = GET.split_at(8);
+    half.send(head).await;
+    // Who is accepted last is answered: the others are accepted.
+    let mut asked = Client::connect(server.addr).await;
+    asked.send(GET).await;
+    assert_eq!(asked.answer().await, GOT);
+    let drained = server.stop();
+    assert_eq!(asked.answer().await, "closed");
+    for (client, rest) in [(&mut silent, GET), (&mut half, rest)] {
+        client.send(rest).await;
+        assert_eq!(client.answer().await, format!("{GOT} (close)"));
+    }
+    drained.await;
+}
+
+#[tokio::test]
+async fn another_process_may_hold_the_socket() {
+    let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let serve = |held: &std::net::TcpListener| {
+        let listener = Listener::adopt(held.try_clone().unwrap()).unwrap();
+        Server::on(listener, echo(), Limits::default())
+    };
+    let first = serve(&held);
+    let addr = first.addr;
+    let mut client = Client::connect(addr).await;
+    client.send(GET).await;
+    assert_eq!(client.answer().await, GOT);
+    first.stop().await;
+    let mut queued = Client::connect(addr).await;
+    queued.send(GET).await;
+    let second = serve(&held);
+    assert_eq!(queued.answer().await, GOT);
+    second.stop().await;
 }
 
 #[tokio::test]

@@ -8,11 +8,11 @@ use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::sync::watch;
 use warp::http::{Method, StatusCode};
 use warp::{Filter, Rejection, Reply};
 
@@ -30,7 +30,8 @@ where
     let (client, server) = tokio::io::duplex(step);
     let served = async {
         if rewriting {
-            talk(server, guest(), filter, GracefulShutdown::new().watcher()).await;
+            let (_stays, leaving) = watch::channel(false);
+            talk(server, guest(leaving), filter).await;
         } else {
             hyper_alone(server, filter).await;
         }
@@ -54,7 +55,7 @@ where
     lines.collect()
 }
 
-fn guest() -> Guest {
+fn guest(leaving: watch::Receiver<bool>) -> Guest {
     let peer: SocketAddr = "127.0.0.1:1".parse().unwrap();
     let room = Arc::new(Room::new(1, 1, Vec::new()));
     let minute = Duration::from_secs(60);
@@ -67,6 +68,7 @@ fn guest() -> Guest {
             ..Limits::default()
         },
         is_private: false,
+        leaving,
     }
 }
 

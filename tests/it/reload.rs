@@ -2,14 +2,12 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixDatagram;
-use std::time::Duration;
 
-use rustix::process::Signal;
 use rustls::version::TLS13;
 
 use crate::https;
 use crate::support::hook::{Connection, Request, send};
+use crate::support::manager::Manager;
 use crate::support::service::{SECRET, Service, Setup};
 use crate::support::tls::{Authority, Secure};
 
@@ -17,47 +15,6 @@ const NAME: &str = "vault.test.invalid";
 const NO_PBX: &str = "http://127.0.0.1:9";
 const NEWER: &str = "fedcba9876543210fedcba9876543210";
 const NEWEST: &str = "00112233445566778899aabbccddeeff";
-
-/// What stands in systemd's place.
-struct Manager(UnixDatagram);
-
-impl Manager {
-    /// Also starts the service, and waits until it says that it is ready.
-    fn start(service: &mut Service) -> Manager {
-        let path = service.dir().join("notify");
-        let socket = UnixDatagram::bind(&path).unwrap();
-        socket
-            .set_read_timeout(Some(Duration::from_secs(20)))
-            .unwrap();
-        service.set_env("NOTIFY_SOCKET", Some(path.to_str().unwrap()));
-        service.restart();
-        let manager = Manager(socket);
-        assert_eq!(manager.told(), "READY=1\n");
-        manager
-    }
-
-    fn told(&self) -> String {
-        let mut message = [0; 4096];
-        let bytes = self.0.recv(&mut message).expect("a message in time");
-        String::from_utf8(message[..bytes].to_vec()).unwrap()
-    }
-
-    /// Reloads, and answers what is said when it is done.
-    fn reload(&self, service: &Service) -> String {
-        service.signal(Signal::HUP);
-        let begun = self.told();
-        let lines: Vec<&str> = begun.lines().collect();
-        assert!(
-            matches!(lines[..], ["RELOADING=1", time] if time.starts_with("MONOTONIC_USEC=")),
-            "{begun}"
-        );
-        let done = self.told();
-        done.strip_prefix("READY=1\nSTATUS=")
-            .expect(&done)
-            .trim_end()
-            .to_owned()
-    }
-}
 
 #[test]
 fn a_certificate_is_exchanged_while_the_service_runs() {

@@ -26,7 +26,7 @@ fn announce(service: &Service) {
 
 /// A store that has nothing, takes what is put and never says a word about it; what else is asked,
 /// it refuses.
-fn silent_store() -> String {
+pub fn silent_store() -> String {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let store = s3(&format!("http://{}", listener.local_addr().unwrap()));
     thread::spawn(move || {

@@ -99,6 +99,8 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("anyhow", &["app", "cli", "main"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
+    ("sd_notify", &["cli"]),
+    ("listenfd", &["app"]),
     ("toml", &["config"]),
     // What time it is, only `clock` knows.
     ("SystemTime", &["clock"]),

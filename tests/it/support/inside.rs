@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use callvault::app;
+use callvault::app::{self, sockets::Sockets};
 use callvault::catalog::status::{self, Status};
 use callvault::clock::Clock;
 use callvault::config::{self, Settings};
@@ -52,7 +52,7 @@ impl Inside {
     }
 
     pub fn start_again(&mut self) {
-        let started = app::Service::start(&self.settings, self.clock.clone());
+        let started = app::Service::start(&self.settings, self.clock.clone(), Sockets::default());
         self.running = Some(self.runtime.block_on(started).expect("the service starts"));
     }
 

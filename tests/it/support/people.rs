@@ -2,7 +2,7 @@
 //!
 //! Never here: what they may do.
 
-use callvault::app;
+use callvault::app::{self, sockets::Sockets};
 use callvault::clock::Clock;
 use callvault::config;
 
@@ -60,6 +60,6 @@ pub async fn in_process(service: &mut Service) -> (app::Service, Clock) {
     assert!(service.terminate().status.success());
     let clock = Clock::by_hand(Clock::system().now());
     let settings = config::load(&service.config()).expect("the settings");
-    let started = app::Service::start(&settings, clock.clone()).await;
+    let started = app::Service::start(&settings, clock.clone(), Sockets::default()).await;
     (started.expect("the service starts"), clock)
 }

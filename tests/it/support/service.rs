@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -129,6 +130,7 @@ impl Setup {
         let service = Service {
             dir,
             env: self.env,
+            sockets: None,
             running: None,
             secrets: Secrets::default(),
         };
@@ -148,6 +150,8 @@ impl Setup {
 pub struct Service {
     dir: TempDir,
     env: Vec<(String, String)>,
+    /// Of hook and admin, where somebody holds them in systemd's place.
+    sockets: Option<[TcpListener; 2]>,
     running: Option<Running>,
     pub secrets: Secrets,
 }
@@ -199,6 +203,17 @@ impl Service {
     pub fn rewrite(&self, settings: &str) {
         self.secrets.learn_settings(settings);
         fs::write(self.config(), settings).expect("write the settings");
+    }
+
+    /// From the next start on it is passed two sockets, as systemd would, which outlive it.
+    pub fn hold_sockets(&mut self) -> [SocketAddr; 2] {
+        let sockets =
+            [(); 2].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket"));
+        let addresses = sockets
+            .each_ref()
+            .map(|socket| socket.local_addr().expect("its address"));
+        self.sockets = Some(sockets);
+        addresses
     }
 
     /// A variable for the environment, from the next start on; none to take it away.
@@ -405,7 +420,12 @@ impl Service {
     pub fn command(&self) -> Command {
         let mut command = Command::new(BINARY);
         command.arg("--config").arg(self.config());
-        for inherited in ["CALLVAULT_CONFIG", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET"] {
+        for inherited in [
+            "CALLVAULT_CONFIG",
+            "CREDENTIALS_DIRECTORY",
+            "NOTIFY_SOCKET",
+            "WATCHDOG_USEC",
+        ] {
             command.env_remove(inherited);
         }
         command.env("NO_COLOR", "1").stdin(Stdio::null());
@@ -416,10 +436,36 @@ impl Service {
         let mut log = File::options();
         log.create(true).append(true);
         let log = || log.open(self.log_path()).expect("the service's log");
-        let mut command = self.command();
-        command.arg("serve").stdout(log()).stderr(log());
+        let mut command = match &self.sockets {
+            None => self.command(),
+            Some(sockets) => self.passed(sockets),
+        };
+        command.arg("serve").stderr(log());
+        if self.sockets.is_none() {
+            command.stdout(log());
+        }
         command.envs(self.env.iter().cloned());
         command.spawn().expect("start callvault")
+    }
+
+    /// The service with these as its descriptors 3 and 4. They come as stdin and stdout, and by a
+    /// shell, which has the process id that they are meant for.
+    fn passed(&self, [hook, admin]: &[TcpListener; 2]) -> Command {
+        let script = "exec 3<&0 4<&1 </dev/null >&2; LISTEN_PID=$$ exec \"$0\" \"$@\"";
+        let plain = self.command();
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).arg(plain.get_program());
+        command.args(plain.get_args());
+        for (name, value) in plain.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        let names = [("LISTEN_FDS", "2"), ("LISTEN_FDNAMES", "hook:admin")];
+        let held = |socket: &TcpListener| OwnedFd::from(socket.try_clone().expect("a descriptor"));
+        command.envs(names).stdin(held(hook)).stdout(held(admin));
+        command
     }
 
     fn log_path(&self) -> PathBuf {
