@@ -47,8 +47,8 @@ fn breaks(head: &[u8]) -> usize {
 fn is_told_by(target: &[u8], mut encoded: &[u8]) -> bool {
     for byte in target {
         let escape = format!("%{byte:02X}");
-        let rest = encoded.strip_prefix(escape.as_bytes());
-        let rest = rest.or_else(|| encoded.strip_prefix(&[*byte]));
+        let rest = encoded.strip_prefix(&[*byte]);
+        let rest = rest.or_else(|| encoded.strip_prefix(escape.as_bytes()));
         let Some(rest) = rest else { return false };
         encoded = rest;
     }

@@ -113,7 +113,7 @@ impl Index {
             correlator.catch_up().await.unwrap();
         });
         let reader = Reader::open(&path).unwrap();
-        // Open files stay; nothing is left behind, however the fuzzer ends.
+        // The open file stays; nothing is left behind, however the fuzzer ends.
         let all = Filter::default();
         Index {
             recordings: recordings(&reader, &all).unwrap(),
