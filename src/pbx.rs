@@ -17,7 +17,8 @@ use crate::config;
 use crate::model::chain::chain;
 use crate::model::event::FetchPath;
 use crate::model::id::RecordingId;
-use crate::spool::{self, Fresh, Spool};
+use crate::model::mp3::NotAudio;
+use crate::spool::{self, Fresh, Spool, Walked};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two pieces of an answer.
@@ -97,6 +98,8 @@ pub enum SetupError {
 /// A body as far as it came.
 pub struct Fetched {
     pub fresh: Fresh,
+    /// What its frames tell.
+    pub walked: Result<Walked, NotAudio>,
     /// Why it is not whole by the answer's own word; none where it is.
     pub broke_off: Option<Error>,
 }
@@ -166,11 +169,19 @@ impl Client {
         let mut writing = spool.begin(id).map_err(Error::Spool)?;
         let mut response = self.get(path).await?;
         let broke_off = read_body(&mut response, &mut writing).await?;
-        // Syncs the disk, which may take long.
-        let finished = tokio::task::spawn_blocking(move || writing.finish()).await;
-        let finished = finished.unwrap_or(Err(spool::Error::Interrupted));
-        let fresh = finished.map_err(Error::Spool)?;
-        Ok(Fetched { fresh, broke_off })
+        // Syncs the disk, which may take long. Each change of threads costs more than the walk.
+        let finished = tokio::task::spawn_blocking(move || {
+            let fresh = writing.finish()?;
+            let walked = fresh.body().walk()?;
+            Ok((fresh, walked))
+        });
+        let finished = finished.await.unwrap_or(Err(spool::Error::Interrupted));
+        let (fresh, walked) = finished.map_err(Error::Spool)?;
+        Ok(Fetched {
+            fresh,
+            walked,
+            broke_off,
+        })
     }
 
     /// Where a path of this PBX is asked for.

@@ -16,7 +16,7 @@ use crate::model::chain::chain;
 use crate::model::id::PbxName;
 use crate::model::job::{PAUSE_MAX, Schedule};
 use crate::model::time::UtcMs;
-use crate::pipeline::{self, Archived, Disposition, StageError, World};
+use crate::pipeline::{self, Disposition, StageError, World};
 use crate::store::attempts::Failure;
 use crate::store::recordings::{self, Claim};
 use crate::store::{Error, Tx, transitions};
@@ -54,7 +54,7 @@ pub struct Worker {
     turns: Arc<AtomicU64>,
 }
 
-type Outcome = Result<Archived, StageError>;
+type Outcome = Result<(), StageError>;
 
 /// What runs now.
 #[derive(Default)]
@@ -81,6 +81,10 @@ impl Worker {
             tokio::select! {
                 Some(done) = running.tasks.join_next_with_id() => {
                     self.finish(&mut running, done).await;
+                    // All that have ended by now make room for one claim together: each is a commit.
+                    while let Some(done) = running.tasks.try_join_next_with_id() {
+                        self.finish(&mut running, done).await;
+                    }
                 }
                 () = enqueued.notified() => {}
                 () = tokio::time::sleep(idle) => {}
@@ -119,9 +123,7 @@ impl Worker {
         failpoint::after(Effect::Claim);
         for claim in claims {
             let (world, job) = (self.world.clone(), claim.clone());
-            let task = running
-                .tasks
-                .spawn(async move { pipeline::archive(&world, job).await });
+            let task = running.tasks.spawn(archive(world, job));
             running.claims.insert(task.id(), (claim, mark));
         }
         Ok(POLL)
@@ -166,14 +168,7 @@ impl Worker {
 
     async fn settle(&self, claim: &Claim, claimed: Mark, outcome: Outcome) {
         let error = match outcome {
-            Ok(archived) => {
-                tracing::info!(recording = %claim.id, attempt = claim.attempt, "archived");
-                if let Err(error) = archived.release(&self.world.spool).await {
-                    // It goes at the next start.
-                    tracing::warn!(recording = %claim.id, error = chain(&error), "local copy stays");
-                }
-                return;
-            }
+            Ok(()) => return,
             Err(error) => error,
         };
         let failure = Failure {
@@ -241,6 +236,18 @@ impl Worker {
             self.write_settled(claim, Settled::HandBack).await;
         }
     }
+}
+
+/// All the way, and then the local copy goes.
+async fn archive(world: Arc<World>, claim: Claim) -> Outcome {
+    let (id, attempt) = (claim.id.clone(), claim.attempt);
+    let archived = pipeline::archive(&world, claim).await?;
+    tracing::info!(recording = %id, attempt, "archived");
+    if let Err(error) = archived.release(&world.spool).await {
+        // It goes at the next start.
+        tracing::warn!(recording = %id, error = chain(&error), "local copy stays");
+    }
+    Ok(())
 }
 
 /// One PBX's place among the others.

@@ -12,7 +12,7 @@ use crate::model::digest::{Digest, Hasher};
 use crate::model::id3;
 use crate::model::manifest::{self, Manifest, RawEvent};
 use crate::model::tags::{Facts, tags};
-use crate::spool::Spooled;
+use crate::spool::{self, Spooled};
 use crate::store::recordings::{Claim, Frozen};
 use crate::store::transitions;
 use crate::store::{calls, log};
@@ -33,7 +33,8 @@ pub async fn tag(world: &World, verified: Verified) -> Result<Tagged, StageError
     let frozen = match verified.claim.frozen.clone() {
         Some(frozen) => frozen,
         None => {
-            let frozen = made(world, &verified, call.as_ref(), events).await?;
+            let made = made(world, &verified, call.clone(), events);
+            let frozen = blocking(STAGE, made).await??;
             let (claim, now) = (verified.claim.clone(), world.clock.now());
             let kept = world.store.write(move |tx| {
                 transitions::freeze(tx, &claim, &frozen, now)?;
@@ -77,70 +78,72 @@ async fn known(world: &World, claim: &Claim) -> Result<(Option<Call>, Vec<RawEve
     read.await.map_err(index_error)
 }
 
-async fn made(
+/// What is to be frozen; reads the body to its end.
+fn made(
     world: &World,
     verified: &Verified,
-    call: Option<&Call>,
+    call: Option<Call>,
     events: Vec<RawEvent>,
-) -> Result<Frozen, StageError> {
-    let Verified { claim, spooled, .. } = verified;
-    let (as_of, original_sha256) = (world.clock.now(), spooled.sha256);
-    let set = tags(&Facts {
-        id: &claim.id,
-        call,
-        leg: claim.leg,
-        media_ms: verified.media_ms,
-        source_url: &claim.source_url,
-        original_sha256,
-        as_of,
-    });
-    let (source, bytes) = (spooled.clone(), verified.source_tag_bytes as usize);
-    let source_tag = blocking(STAGE, move || source.range(0, bytes)).await?;
-    let tag = id3::encode(&set, &source_tag).map_err(StageError::Tag)?;
-    let object_sha256 = digest(spooled, verified.source_tag_bytes, &tag).await?;
-    let object_bytes = tag.len() as u64 + spooled.bytes - verified.source_tag_bytes;
-    let key = world
-        .key
-        .key(&claim.id.pbx, claim.dated, &claim.id.recording);
-    let manifest = manifest::bytes(
-        &Manifest {
-            recording: &claim.id,
+) -> impl FnOnce() -> Result<Result<Frozen, StageError>, spool::Error> + use<> {
+    let (as_of, template) = (world.clock.now(), world.key.clone());
+    let (claim, spooled) = (verified.claim.clone(), verified.spooled.clone());
+    let (media_ms, flags) = (verified.media_ms, verified.flags.clone());
+    let audio_from = verified.source_tag_bytes;
+    move || {
+        let (call, original_sha256) = (call.as_ref(), spooled.sha256);
+        let set = tags(&Facts {
+            id: &claim.id,
+            call,
             leg: claim.leg,
-            part: claim.part,
-            as_of,
-            announced_at: claim.announced,
+            media_ms,
             source_url: &claim.source_url,
-            object_key: &key,
+            original_sha256,
+            as_of,
+        });
+        let source_tag = spooled.range(0, audio_from as usize)?;
+        let tag = match id3::encode(&set, &source_tag) {
+            Ok(tag) => tag,
+            Err(error) => return Ok(Err(StageError::Tag(error))),
+        };
+        let object_sha256 = digest(&spooled, audio_from, &tag)?;
+        let object_bytes = tag.len() as u64 + spooled.bytes - audio_from;
+        let key = template.key(&claim.id.pbx, claim.dated, &claim.id.recording);
+        let manifest = manifest::bytes(
+            &Manifest {
+                recording: &claim.id,
+                leg: claim.leg,
+                part: claim.part,
+                as_of,
+                announced_at: claim.announced,
+                source_url: &claim.source_url,
+                object_key: &key,
+                object_sha256,
+                object_bytes,
+                original_sha256,
+                original_bytes: spooled.bytes,
+                media_ms,
+                flags: &flags,
+                call,
+                events,
+            },
+            &set,
+        );
+        Ok(Ok(Frozen {
+            key,
+            tag,
+            manifest,
             object_sha256,
             object_bytes,
-            original_sha256,
-            original_bytes: spooled.bytes,
-            media_ms: verified.media_ms,
-            flags: &verified.flags,
-            call,
-            events,
-        },
-        &set,
-    );
-    Ok(Frozen {
-        key,
-        tag,
-        manifest,
-        object_sha256,
-        object_bytes,
-        media_ms: verified.media_ms,
-        flags: verified.flags.clone(),
-    })
+            media_ms,
+            flags,
+        }))
+    }
 }
 
 /// Of the object: our tag, then the source's audio, to the byte.
-async fn digest(spooled: &Spooled, audio_from: u64, tag: &[u8]) -> Result<Digest, StageError> {
+fn digest(spooled: &Spooled, audio_from: u64, tag: &[u8]) -> Result<Digest, spool::Error> {
     let mut hasher = Hasher::new();
     hasher.update(tag);
-    let spooled = spooled.clone();
-    blocking(STAGE, move || {
-        spooled.read(audio_from, |chunk| hasher.update(chunk))?;
-        Ok(hasher.finish())
-    })
-    .await
+    spooled.read(audio_from, |chunk| hasher.update(chunk))?;
+    Ok(hasher.finish())
 }

@@ -8,9 +8,8 @@ use super::download::{Body, Downloaded};
 use super::error::{StageError, blocking};
 use crate::failpoint::{self, Effect};
 use crate::model::doubt::{self, Kept};
-use crate::model::mp3::NotAudio;
 use crate::pbx::Fetched;
-use crate::spool::{Fresh, Spooled};
+use crate::spool::{Fresh, Spooled, Walked};
 use crate::store::recordings::{Claim, Original};
 use crate::store::{search, transitions};
 
@@ -33,13 +32,25 @@ struct Look {
     flags: Vec<&'static str>,
 }
 
+impl Look {
+    fn new(walked: Walked, leg_s: Option<u32>) -> Look {
+        Look {
+            source_tag_bytes: walked.source_tag_bytes,
+            media_ms: walked.walk.media_ms,
+            flags: doubt::flags(&walked.walk, leg_s),
+        }
+    }
+}
+
 pub async fn verify(world: &World, downloaded: Downloaded) -> Result<Verified, StageError> {
     let Downloaded { claim, body } = downloaded;
     let leg_s = leg_duration(world, &claim).await?;
     match body {
         Body::Before(spooled) => {
-            let look = look(&spooled, leg_s).await?.map_err(StageError::NotAudio)?;
-            Ok(verified(claim, spooled, look))
+            let body = spooled.clone();
+            let walked = blocking(STAGE, move || body.walk()).await?;
+            let walked = walked.map_err(StageError::NotAudio)?;
+            Ok(verified(claim, spooled, Look::new(walked, leg_s)))
         }
         Body::Fresh(fetched) => judge(world, claim, fetched, leg_s).await,
     }
@@ -64,9 +75,13 @@ async fn judge(
     fetched: Fetched,
     leg_s: Option<u32>,
 ) -> Result<Verified, StageError> {
-    let Fetched { fresh, broke_off } = fetched;
+    let Fetched {
+        fresh,
+        walked,
+        broke_off,
+    } = fetched;
     let body = fresh.body();
-    let look = match (look(&body, leg_s).await?, broke_off) {
+    let look = match (walked.map(|walked| Look::new(walked, leg_s)), broke_off) {
         (Ok(look), None) => look,
         (Err(not_audio), None) => return Err(StageError::NotAudio(not_audio)),
         (Err(_), Some(broke_off)) => return Err(StageError::Download(broke_off)),
@@ -146,14 +161,4 @@ fn index_error(source: crate::store::Error) -> StageError {
         stage: STAGE,
         source,
     }
-}
-
-async fn look(spooled: &Spooled, leg_s: Option<u32>) -> Result<Result<Look, NotAudio>, StageError> {
-    let spooled = spooled.clone();
-    let walked = blocking(STAGE, move || spooled.walk()).await?;
-    Ok(walked.map(|walked| Look {
-        source_tag_bytes: walked.source_tag_bytes,
-        media_ms: walked.walk.media_ms,
-        flags: doubt::flags(&walked.walk, leg_s),
-    }))
 }

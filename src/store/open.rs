@@ -6,6 +6,7 @@ use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
@@ -39,7 +40,8 @@ pub fn writer(path: &Path) -> Result<Connection, Error> {
     in_wal(path, &connection)?;
     connection
         .execute_batch(
-            "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;",
+            "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; \
+             PRAGMA wal_autocheckpoint = 4000;",
         )
         .map_err(failed)?;
     step_up(path, &mut connection)?;
@@ -69,6 +71,9 @@ pub fn reader(path: &Path) -> Result<Connection, Error> {
 
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
+    // Else SQLite prepares a cached statement anew each time that something is bound to it, where
+    // a partial index makes it look at what is bound.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     connection.create_scalar_function("number_matches", 2, flags, |call| {
         let (asked, number): (String, Option<String>) = (call.get(0)?, call.get(1)?);

@@ -91,7 +91,7 @@ impl Comparer {
             if body.sha256 == archived {
                 return Ok(Sight::Same);
             }
-            let walk = match body.walk()? {
+            let walk = match fetched.walked {
                 Ok(walked) => walked.walk,
                 Err(not_audio) => return Ok(Sight::Nothing(chain(&not_audio))),
             };

@@ -9,7 +9,7 @@ use crate::model::chain::chain;
 use crate::model::id::{PbxName, RecordingId};
 use crate::model::vendor::Vendor;
 use crate::pbx::{Client, Error};
-use crate::spool::{self, Spool};
+use crate::spool::Spool;
 use crate::store::foretold::{self, Due};
 use crate::store::log::{self, Delivery, FORETOLD};
 use crate::store::{self, Store};
@@ -116,24 +116,19 @@ impl Foreteller {
             recording,
         };
         let path = watched.vendor.foretold(&leg);
-        let fetched = match watched.client.fetch(&path, &id, &self.spool).await {
-            Ok(fetched) => fetched,
-            Err(
+        match watched.client.fetch(&path, &id, &self.spool).await {
+            Ok(fetched) if fetched.walked.is_ok() => Sight::There,
+            Ok(_)
+            | Err(
                 Error::NotThere { .. }
                 | Error::Redirect { .. }
                 | Error::Failed { .. }
                 | Error::Status { .. },
-            ) => return Sight::NotThere,
+            ) => Sight::NotThere,
             Err(error) => {
                 tracing::debug!(recording = %id, error = chain(&error), "could not be looked for");
-                return Sight::Unknown;
+                Sight::Unknown
             }
-        };
-        let walked = tokio::task::spawn_blocking(move || fetched.fresh.body().walk()).await;
-        match walked.unwrap_or(Err(spool::Error::Interrupted)) {
-            Ok(Ok(_)) => Sight::There,
-            Ok(Err(_)) => Sight::NotThere,
-            Err(_) => Sight::Unknown,
         }
     }
 }
