@@ -119,6 +119,8 @@ fn a_directory_that_is_away_is_waited_out() {
     let pbx = Pbx::start();
     let mut service = Setup::hq(&pbx.base_url()).start();
     let (archive, away) = (service.dir().join("archive"), service.dir().join("away"));
+    // What is just being tried would be moved away with it, and stay until the next start.
+    service.wait_until_store_is_tried();
     fs::rename(&archive, &away).unwrap();
     announce(&service, &pbx, &name(0));
     wait_until_failing(&service, &name(0), "store_disk");
