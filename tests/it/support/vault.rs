@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
@@ -15,11 +16,13 @@ use super::faults::of_recordings;
 use super::gate::Gate;
 use super::proxy::{Proxy, seeded};
 use super::service::Setup;
+use super::wait::wait_for;
 use super::weed::Weed;
 
 const BUCKET: &str = "calls";
 /// Where the keys of the PBX `hq` would go.
 const IN_THE_WAY: &str = "hq";
+const AT_REST_WITHIN: Duration = Duration::from_secs(20);
 
 pub enum Vault {
     Directory(TempDir),
@@ -105,31 +108,44 @@ impl Vault {
         }
     }
 
-    /// As `keys`, without the prefix. A bucket may take a canary after its sender was killed and
-    /// the next life has swept: that goes a day later.
-    pub fn keys_below(&self, prefix: &str) -> Vec<String> {
-        let keys = self.keys().into_iter();
-        let keys = keys.filter_map(|key| Some(key.strip_prefix(prefix)?.to_owned()));
-        let is_late = |key: &String| {
-            matches!(self, Vault::Bucket(_)) && key.starts_with(".callvault-canary-")
-        };
-        keys.filter(|key| !is_late(key)).collect()
+    /// All that is in it, sorted: a key for each version of each object; of a directory every file.
+    /// What the store is tried with is none of it, nor is a file that is not whole: in a directory
+    /// they are waited out, in a bucket passed over, for one may take a canary after its sender was
+    /// killed and the next life has swept: that goes a day later.
+    pub fn keys(&self) -> Vec<String> {
+        self.keys_below("")
     }
 
-    /// All that is in it but canaries, sorted: a key for each version of each object; of a directory
-    /// every file.
-    pub fn keys(&self) -> Vec<String> {
-        let mut keys = match self {
+    /// As `keys`, without the prefix.
+    pub fn keys_below(&self, prefix: &str) -> Vec<String> {
+        let below = || -> Vec<String> {
+            let keys = self.all_keys().into_iter();
+            let keys = keys.filter_map(|key| Some(key.strip_prefix(prefix)?.to_owned()));
+            keys.collect()
+        };
+        let mut keys = below();
+        match self {
+            Vault::Directory(_) => {
+                let is_passing = |key: &String| key.rsplit('/').next().is_some_and(is_ours);
+                wait_for("the directory is at rest", AT_REST_WITHIN, || {
+                    keys = below();
+                    !keys.iter().any(is_passing)
+                });
+            }
+            Vault::Bucket(_) => keys.retain(|key| !is_ours(key)),
+        }
+        keys.sort();
+        keys
+    }
+
+    fn all_keys(&self) -> Vec<String> {
+        match self {
             Vault::Directory(dir) => files_below(dir.path()),
             Vault::Bucket(bucket) => {
                 let versions = bucket.runtime.block_on(bucket.weed.versions(BUCKET));
                 versions.into_iter().map(|(key, _)| key).collect()
             }
-        };
-        // The store may just be tried.
-        keys.retain(|key| !key.starts_with(".callvault-canary-"));
-        keys.sort();
-        keys
+        }
     }
 
     pub fn read(&self, key: &str) -> Vec<u8> {
@@ -225,6 +241,11 @@ impl Shut<'_> {
             None => self.vault.remove(IN_THE_WAY),
         }
     }
+}
+
+/// What an archive writes beside recordings, for a while.
+fn is_ours(name: &str) -> bool {
+    name.starts_with(".callvault-")
 }
 
 /// Relative to it.
