@@ -43,9 +43,11 @@ pub struct Put<'a> {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stored {
-    /// `version_id` where the store keeps versions.
     Created {
+        /// Where the store keeps versions.
         version_id: Option<String>,
+        /// What the store says the whole object's is.
+        sha256: Option<Digest>,
     },
     AlreadyThere,
 }

@@ -18,7 +18,7 @@ use crate::model::chain::chain;
 use crate::model::event::FetchPath;
 use crate::model::id::RecordingId;
 use crate::model::mp3::NotAudio;
-use crate::spool::{self, Fresh, Spool, Walked};
+use crate::spool::{self, Fresh, Spool, Walked, Writing};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two pieces of an answer.
@@ -97,11 +97,18 @@ pub enum SetupError {
 
 /// A body as far as it came.
 pub struct Fetched {
-    pub fresh: Fresh,
-    /// What its frames tell.
-    pub walked: Result<Walked, NotAudio>,
+    writing: Writing,
     /// Why it is not whole by the answer's own word; none where it is.
     pub broke_off: Option<Error>,
+}
+
+impl Fetched {
+    /// The body, synced, and what its frames tell. Blocks, for as long as the disk takes.
+    pub fn look(self) -> Result<(Fresh, Result<Walked, NotAudio>), spool::Error> {
+        let fresh = self.writing.finish()?;
+        let walked = fresh.body().walk()?;
+        Ok((fresh, walked))
+    }
 }
 
 /// One PBX's recordings.
@@ -159,7 +166,7 @@ impl Client {
         })
     }
 
-    /// Downloads a recording to the spool's disk, synced, not yet kept.
+    /// Downloads a recording to the spool's disk, neither synced nor looked at.
     pub async fn fetch(
         &self,
         path: &FetchPath,
@@ -169,19 +176,7 @@ impl Client {
         let mut writing = spool.begin(id).map_err(Error::Spool)?;
         let mut response = self.get(path).await?;
         let broke_off = read_body(&mut response, &mut writing).await?;
-        // Syncs the disk, which may take long. Each change of threads costs more than the walk.
-        let finished = tokio::task::spawn_blocking(move || {
-            let fresh = writing.finish()?;
-            let walked = fresh.body().walk()?;
-            Ok((fresh, walked))
-        });
-        let finished = finished.await.unwrap_or(Err(spool::Error::Interrupted));
-        let (fresh, walked) = finished.map_err(Error::Spool)?;
-        Ok(Fetched {
-            fresh,
-            walked,
-            broke_off,
-        })
+        Ok(Fetched { writing, broke_off })
     }
 
     /// Where a path of this PBX is asked for.

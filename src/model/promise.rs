@@ -145,9 +145,9 @@ impl Facts {
         self.keeps(Promise::KeepsObjects)
     }
 
-    /// Whether the store's own SHA-256 of an object proves it. The 200 to a PUT never does by
-    /// itself: a store that keeps its canaries may still lose one object.
-    pub fn proves_by_head(&self) -> bool {
+    /// Whether the store's own SHA-256 of an object proves it, in whichever answer it comes. A 200
+    /// never does by itself: a store that keeps its canaries may still lose one object.
+    pub fn sha256_proves(&self) -> bool {
         self.keeps(Promise::KeepsObjects)
             && self.keeps(Promise::RefusesWrongSha256)
             && self.keeps(Promise::ReturnsSha256)

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rustix::io::{ReadWriteFlags, preadv2};
 
 use super::error::Error;
 
@@ -84,10 +85,16 @@ impl FileRange {
     }
 }
 
-/// Reads at least a byte and at the most a chunk, off the async threads.
+/// Reads at least a byte and at the most a chunk: what the kernel has at hand at once, else off the
+/// async threads. What is uploaded was written a moment ago.
 pub(super) async fn read_at(file: Arc<File>, from: u64, most_bytes: u64) -> io::Result<Bytes> {
+    let mut chunk = vec![0; most_bytes.min(CHUNK_BYTES) as usize];
+    let pieces = &mut [io::IoSliceMut::new(&mut chunk)];
+    if let Ok(read_bytes @ 1..) = preadv2(&file, pieces, from, ReadWriteFlags::NOWAIT) {
+        chunk.truncate(read_bytes);
+        return Ok(Bytes::from(chunk));
+    }
     let read = tokio::task::spawn_blocking(move || {
-        let mut chunk = vec![0; most_bytes.min(CHUNK_BYTES) as usize];
         let read_bytes = read_some(&file, from, &mut chunk)?;
         chunk.truncate(read_bytes);
         Ok(Bytes::from(chunk))

@@ -192,7 +192,10 @@ fn publish(root: &Path, key: &ObjectKey, part: &tempfile::NamedTempFile) -> io::
     }
     failpoint::before(Effect::ObjectRename);
     let stored = match take_name(part.path(), &directories[directories.len() - 1], name) {
-        Ok(()) => Stored::Created { version_id: None },
+        Ok(()) => Stored::Created {
+            version_id: None,
+            sha256: None,
+        },
         Err(Errno::EXIST) => Stored::AlreadyThere,
         Err(errno) => return Err(errno.into()),
     };

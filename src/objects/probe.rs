@@ -98,7 +98,7 @@ impl Canaries<'_> {
     }
 
     fn note(&mut self, key: &ObjectKey, stored: &Result<Stored, Error>) {
-        if let Ok(Stored::Created { version_id }) = stored {
+        if let Ok(Stored::Created { version_id, .. }) = stored {
             let made = (key.clone(), version_id.clone());
             if !self.left.contains(&made) {
                 self.left.push(made);

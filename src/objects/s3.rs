@@ -44,6 +44,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(30);
 /// An upload slower than this is given up (1 Mbit/s), after the time any answer may take.
 const SLOWEST_UPLOAD_BYTES_PER_S: u64 = 128 * 1024;
+/// What is sent within the time that any answer may take, at that pace and with time to spare. To
+/// set a time for a request costs the SDK more than to sign it.
+const SOON_SENT_BYTES: u64 = 8 * SLOWEST_UPLOAD_BYTES_PER_S;
 
 #[derive(Debug, Clone)]
 pub struct Bucket {
@@ -92,8 +95,7 @@ impl Bucket {
         let at = At::new(Operation::Put, put.key);
         let bytes = put.body.bytes();
         let body = sending::Sending::open(put.body)?;
-        let within = ANSWER_TIMEOUT + Duration::from_secs(bytes / SLOWEST_UPLOAD_BYTES_PER_S);
-        let sent = self
+        let request = self
             .client
             .put_object()
             .bucket(&self.name)
@@ -107,13 +109,19 @@ impl Bucket {
             .set_storage_class(self.storage_class.clone())
             .set_object_lock_mode(put.lock.map(locks::mode))
             .set_object_lock_retain_until_date(put.lock.map(locks::until))
-            .body(body.stream())
-            .customize()
-            .config_override(Builder::new().timeout_config(answer_within(within)))
-            .send()
-            .await;
+            .body(body.stream());
+        let sent = match bytes <= SOON_SENT_BYTES {
+            true => request.send().await,
+            false => {
+                let sending = Duration::from_secs(bytes / SLOWEST_UPLOAD_BYTES_PER_S);
+                let within = answer_within(ANSWER_TIMEOUT + sending);
+                let patient = Builder::new().timeout_config(within);
+                request.customize().config_override(patient).send().await
+            }
+        };
         match sent {
             Ok(answer) => Ok(Stored::Created {
+                sha256: answer.checksum_sha256.as_deref().and_then(read_digest),
                 version_id: answer.version_id,
             }),
             Err(error) => match (body.failure(), failure(at, error)) {

@@ -4,18 +4,19 @@
 //! that a PUT whose answer was lost is recognised by its digest and nothing is stored twice.
 
 use super::World;
-use super::error::{StageError, blocking};
-use super::verify::Verified;
+use super::error::StageError;
+use super::verify::{self, Verified};
 use crate::failpoint::{self, Effect};
 use crate::model::call::Call;
 use crate::model::digest::{Digest, Hasher};
 use crate::model::id3;
+use crate::model::key::KeyTemplate;
 use crate::model::manifest::{self, Manifest, RawEvent};
 use crate::model::tags::{Facts, tags};
+use crate::model::time::UtcMs;
 use crate::spool::{self, Spooled};
 use crate::store::recordings::{Claim, Frozen};
-use crate::store::transitions;
-use crate::store::{calls, log};
+use crate::store::{self, Reader, calls, log, transitions};
 
 const STAGE: &str = "tag";
 
@@ -29,33 +30,52 @@ pub struct Tagged {
 }
 
 pub async fn tag(world: &World, verified: Verified) -> Result<Tagged, StageError> {
-    let (call, events) = known(world, &verified.claim).await?;
-    let frozen = match verified.claim.frozen.clone() {
-        Some(frozen) => frozen,
-        None => {
-            let made = made(world, &verified, call.clone(), events);
-            let frozen = blocking(STAGE, made).await??;
-            let (claim, now) = (verified.claim.clone(), world.clock.now());
-            let kept = world.store.write(move |tx| {
-                transitions::freeze(tx, &claim, &frozen, now)?;
-                Ok(frozen)
-            });
-            failpoint::before(Effect::Freeze);
-            let frozen = kept.await.map_err(index_error)?;
-            failpoint::after(Effect::Freeze);
-            frozen
-        }
+    let original = Some(verify::original(&verified.spooled)).filter(|_| !verified.is_noted);
+    let Verified {
+        claim,
+        spooled,
+        source_tag_bytes,
+        ..
+    } = verified.clone();
+    let making = Making {
+        as_of: world.clock.now(),
+        template: world.key.clone(),
+        verified,
     };
+    // What is known and what is made of it at once: a change of threads costs more than the rest.
+    let read = world.store.read(move |db| {
+        let (call, events) = known(db, &making.verified.claim)?;
+        let frozen = match making.verified.claim.frozen.clone() {
+            Some(frozen) => Ok(frozen),
+            None => making.frozen(call.as_ref(), events),
+        };
+        Ok((call, frozen))
+    });
+    let (call, frozen) = read.await.map_err(index_error)?;
+    let mut frozen = frozen?;
+    if claim.frozen.is_none() {
+        let (claim, now) = (claim.clone(), world.clock.now());
+        let kept = world.store.write(move |tx| {
+            if let Some(original) = original {
+                transitions::downloaded(tx, &claim, original, frozen.media_ms, None, now)?;
+            }
+            transitions::freeze(tx, &claim, &frozen, now)?;
+            Ok(frozen)
+        });
+        failpoint::before(Effect::Freeze);
+        frozen = kept.await.map_err(index_error)?;
+        failpoint::after(Effect::Freeze);
+    }
     Ok(Tagged {
-        claim: verified.claim,
-        spooled: verified.spooled,
-        source_tag_bytes: verified.source_tag_bytes,
+        claim,
+        spooled,
+        source_tag_bytes,
         frozen,
         call,
     })
 }
 
-fn index_error(source: crate::store::Error) -> StageError {
+fn index_error(source: store::Error) -> StageError {
     StageError::Index {
         stage: STAGE,
         source,
@@ -63,51 +83,56 @@ fn index_error(source: crate::store::Error) -> StageError {
 }
 
 /// The call as it is known now, and the deliveries behind it.
-async fn known(world: &World, claim: &Claim) -> Result<(Option<Call>, Vec<RawEvent>), StageError> {
-    let (call, announced) = (claim.call.clone(), claim.announced_seq);
-    let read = world.store.read(move |db| {
-        let found = match &call {
-            Some(id) => calls::load(db, id)?,
-            None => None,
-        };
-        Ok(match found {
-            Some((row, call)) => (Some(call), log::history_of_call(db, row)?),
-            None => (None, log::history_of_delivery(db, announced)?),
-        })
-    });
-    read.await.map_err(index_error)
+fn known(db: &Reader, claim: &Claim) -> Result<(Option<Call>, Vec<RawEvent>), store::Error> {
+    let found = match &claim.call {
+        Some(id) => calls::load(db, id)?,
+        None => None,
+    };
+    Ok(match found {
+        Some((row, call)) => (Some(call), log::history_of_call(db, row)?),
+        None => (None, log::history_of_delivery(db, claim.announced_seq)?),
+    })
 }
 
-/// What is to be frozen; reads the body to its end.
-fn made(
-    world: &World,
-    verified: &Verified,
-    call: Option<Call>,
-    events: Vec<RawEvent>,
-) -> impl FnOnce() -> Result<Result<Frozen, StageError>, spool::Error> + use<> {
-    let (as_of, template) = (world.clock.now(), world.key.clone());
-    let (claim, spooled) = (verified.claim.clone(), verified.spooled.clone());
-    let (media_ms, flags) = (verified.media_ms, verified.flags.clone());
-    let audio_from = verified.source_tag_bytes;
-    move || {
-        let (call, original_sha256) = (call.as_ref(), spooled.sha256);
+/// What the object is made of, but for what the index knows.
+struct Making {
+    as_of: UtcMs,
+    template: KeyTemplate,
+    verified: Verified,
+}
+
+impl Making {
+    /// Reads the body to its end.
+    fn frozen(&self, call: Option<&Call>, events: Vec<RawEvent>) -> Result<Frozen, StageError> {
+        let Verified {
+            claim,
+            spooled,
+            media_ms,
+            flags,
+            source_tag_bytes,
+            ..
+        } = &self.verified;
+        let (audio_from, as_of) = (*source_tag_bytes, self.as_of);
+        let unreadable = |source| StageError::Spool {
+            stage: STAGE,
+            source,
+        };
         let set = tags(&Facts {
             id: &claim.id,
             call,
             leg: claim.leg,
-            media_ms,
+            media_ms: *media_ms,
             source_url: &claim.source_url,
-            original_sha256,
+            original_sha256: spooled.sha256,
             as_of,
         });
-        let source_tag = spooled.range(0, audio_from as usize)?;
-        let tag = match id3::encode(&set, &source_tag) {
-            Ok(tag) => tag,
-            Err(error) => return Ok(Err(StageError::Tag(error))),
-        };
-        let object_sha256 = digest(&spooled, audio_from, &tag)?;
+        let source_tag = spooled.range(0, audio_from as usize).map_err(unreadable)?;
+        let tag = id3::encode(&set, &source_tag).map_err(StageError::Tag)?;
+        let object_sha256 = digest(spooled, audio_from, &tag).map_err(unreadable)?;
         let object_bytes = tag.len() as u64 + spooled.bytes - audio_from;
-        let key = template.key(&claim.id.pbx, claim.dated, &claim.id.recording);
+        let key = self
+            .template
+            .key(&claim.id.pbx, claim.dated, &claim.id.recording);
         let manifest = manifest::bytes(
             &Manifest {
                 recording: &claim.id,
@@ -119,24 +144,24 @@ fn made(
                 object_key: &key,
                 object_sha256,
                 object_bytes,
-                original_sha256,
+                original_sha256: spooled.sha256,
                 original_bytes: spooled.bytes,
-                media_ms,
-                flags: &flags,
+                media_ms: *media_ms,
+                flags,
                 call,
                 events,
             },
             &set,
         );
-        Ok(Ok(Frozen {
+        Ok(Frozen {
             key,
             tag,
             manifest,
             object_sha256,
             object_bytes,
-            media_ms,
-            flags,
-        }))
+            media_ms: *media_ms,
+            flags: flags.clone(),
+        })
     }
 }
 

@@ -27,10 +27,11 @@ pub async fn upload(world: &World, tagged: Tagged) -> Result<Uploaded, StageErro
         key: frozen.key.clone(),
     };
     let stored = put_object(world, &tagged, lock).await?;
-    let found = find(world, &frozen.key).await?.ok_or_else(not_proved)?;
+    let found = prove(world, &stored, Asked::of(frozen, lock)).await?;
+    let found = found.ok_or_else(not_proved)?;
     let has = found.lock;
     let mut proved = match (found.is(frozen), stored) {
-        (true, Stored::Created { version_id }) => found.proved(version_id),
+        (true, Stored::Created { version_id, .. }) => found.proved(version_id),
         (true, Stored::AlreadyThere) => found.proved(None),
         (false, Stored::AlreadyThere) => adopt(&world.objects, &tagged, found).await?,
         (false, Stored::Created { .. }) => return Err(not_proved()),
@@ -183,6 +184,53 @@ impl Found {
     }
 }
 
+/// What a store was asked to hold.
+struct Asked<'a> {
+    key: &'a ObjectKey,
+    sha256: Digest,
+    bytes: u64,
+    lock: Option<Lock>,
+}
+
+impl Asked<'_> {
+    fn of(frozen: &Frozen, lock: Option<Lock>) -> Asked<'_> {
+        Asked {
+            key: &frozen.key,
+            sha256: frozen.object_sha256,
+            bytes: frozen.object_bytes,
+            lock,
+        }
+    }
+
+    /// A store that was seen to refuse a wrong SHA-256, and that answers the PUT with this one,
+    /// holds these bytes. It says nothing of a lock there.
+    fn is_proved_by(&self, world: &World, stored: &Stored) -> bool {
+        let says = matches!(stored, Stored::Created { sha256, .. } if *sha256 == Some(self.sha256));
+        says && self.lock.is_none() && world.facts().sha256_proves()
+    }
+}
+
+/// What lies at the key after the PUT: by its answer where that is proof, else it is looked for.
+async fn prove(
+    world: &World,
+    stored: &Stored,
+    asked: Asked<'_>,
+) -> Result<Option<Found>, StageError> {
+    if !asked.is_proved_by(world, stored) {
+        return find(world, asked.key).await;
+    }
+    failpoint::before(Effect::Prove);
+    let found = Found {
+        sha256: asked.sha256,
+        bytes: asked.bytes,
+        version_id: None,
+        lock: None,
+        how: "by the store's own SHA-256, in its answer",
+    };
+    failpoint::after(Effect::Prove);
+    Ok(Some(found))
+}
+
 /// By the store's own SHA-256, where the store was seen to deserve that; else by reading the object
 /// back.
 async fn find(world: &World, key: &ObjectKey) -> Result<Option<Found>, StageError> {
@@ -193,7 +241,7 @@ async fn find(world: &World, key: &ObjectKey) -> Result<Option<Found>, StageErro
 }
 
 async fn look_for(world: &World, key: &ObjectKey) -> Result<Option<Found>, StageError> {
-    if !world.facts().proves_by_head() {
+    if !world.facts().sha256_proves() {
         return read_back(&world.objects, key).await;
     }
     let head = world.objects.head(key).await.map_err(StageError::Store)?;
@@ -251,6 +299,12 @@ async fn put_manifest(
         false => ours.clone(),
     };
     let sha256 = Digest::of(&bytes);
+    let asked = Asked {
+        key: &key,
+        sha256,
+        bytes: bytes.len() as u64,
+        lock,
+    };
     let put = Put {
         key: &key,
         body: Body {
@@ -267,7 +321,7 @@ async fn put_manifest(
     failpoint::after(Effect::Manifest);
     let was_there = stored == Stored::AlreadyThere;
     let not_proved = || StageError::NotProved { key: key.clone() };
-    let found = find(world, &key).await?.ok_or_else(not_proved)?;
+    let found = prove(world, &stored, asked).await?.ok_or_else(not_proved)?;
     let is_adopted = was_there && proved.adopted;
     if found.sha256 != sha256 && !is_adopted {
         // As above: only what reads so twice is another's.

@@ -87,11 +87,12 @@ impl Comparer {
     async fn looked_at(&self, fetched: Fetched, due: &Due) -> Sight {
         let (spool, id, archived) = (self.spool.clone(), due.id.clone(), due.original);
         let looked = tokio::task::spawn_blocking(move || {
-            let body = fetched.fresh.body();
+            let (fresh, walked) = fetched.look()?;
+            let body = fresh.body();
             if body.sha256 == archived {
                 return Ok(Sight::Same);
             }
-            let walk = match fetched.walked {
+            let walk = match walked {
                 Ok(walked) => walked.walk,
                 Err(not_audio) => return Ok(Sight::Nothing(chain(&not_audio))),
             };
@@ -103,7 +104,7 @@ impl Comparer {
                 sha256: body.sha256,
                 bytes: body.bytes,
             };
-            fetched.fresh.keep_as(&spool.path(&beside))?;
+            fresh.keep_as(&spool.path(&beside))?;
             Ok(Sight::Other {
                 beside,
                 original,

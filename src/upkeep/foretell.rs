@@ -117,9 +117,15 @@ impl Foreteller {
         };
         let path = watched.vendor.foretold(&leg);
         match watched.client.fetch(&path, &id, &self.spool).await {
-            Ok(fetched) if fetched.walked.is_ok() => Sight::There,
-            Ok(_)
-            | Err(
+            Ok(fetched) => {
+                let looked = tokio::task::spawn_blocking(move || fetched.look());
+                match looked.await {
+                    Ok(Ok((_, Ok(_)))) => Sight::There,
+                    Ok(Ok((_, Err(_)))) => Sight::NotThere,
+                    Ok(Err(_)) | Err(_) => Sight::Unknown,
+                }
+            }
+            Err(
                 Error::NotThere { .. }
                 | Error::Redirect { .. }
                 | Error::Failed { .. }

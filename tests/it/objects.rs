@@ -133,7 +133,7 @@ async fn round_trip(store: &ObjectStore) {
     for content in [b"".as_slice(), b"a call"] {
         let key = key(&format!("hq/2023/03/07/of-{}.mp3", content.len()));
         let stored = store.put_new(whole(&key, content)).await.unwrap();
-        let Stored::Created { version_id } = stored else {
+        let Stored::Created { version_id, .. } = stored else {
             panic!("{stored:?}");
         };
         assert_eq!(read(store, &key).await.unwrap(), content);

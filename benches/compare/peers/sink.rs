@@ -80,7 +80,7 @@ impl Sink {
         }
         let object = Object {
             bytes,
-            sha256,
+            sha256: sha256.clone(),
             body,
         };
         {
@@ -92,7 +92,11 @@ impl Sink {
             }
             objects.insert(request.path.clone(), object);
         }
-        request.answer("200 OK", "ETag: \"0\"\r\n", b"")
+        let kept = match sha256.is_empty() {
+            true => String::new(),
+            false => format!("x-amz-checksum-sha256: {sha256}\r\n"),
+        };
+        request.answer("200 OK", &format!("ETag: \"0\"\r\n{kept}"), b"")
     }
 
     fn objects(&self) -> std::sync::MutexGuard<'_, HashMap<String, Object>> {

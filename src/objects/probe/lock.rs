@@ -40,7 +40,7 @@ impl Canaries<'_> {
         // Not to be removed with the others: that is what must fail.
         let put = super::canary(&key, "lock", Some(lock));
         let version_id = match self.store.put_new(put).await {
-            Ok(Stored::Created { version_id }) => version_id,
+            Ok(Stored::Created { version_id, .. }) => version_id,
             Ok(Stored::AlreadyThere) => return all(Holds::Unknown, "no canary could be locked"),
             Err(error) if error.is_refusal() => return all(Holds::No, &chain(&error)),
             Err(error) => return all(Holds::Unknown, &chain(&error)),
@@ -69,7 +69,7 @@ impl Canaries<'_> {
         let key = self.key("control");
         match self.put(&key, "control", None).await? {
             Stored::AlreadyThere => Ok(()),
-            Stored::Created { version_id } => {
+            Stored::Created { version_id, .. } => {
                 let removed = bucket.remove_canary(&key, version_id.as_deref()).await;
                 removed?;
                 self.left.retain(|(left, _)| *left != key);

@@ -15,6 +15,7 @@ use crate::support::weed::Weed;
 
 const ANYBODY: (&str, &str) = ("key-of-anybody", "secret-of-anybody");
 const BY_HEAD: &str = "by the store's own SHA-256";
+const BY_ANSWER: &str = "by the store's own SHA-256, in its answer";
 const BY_READING: &str = "read back and hashed";
 
 struct Case {
@@ -214,6 +215,9 @@ async fn is_as_the_index_says(service: &Service, weed: &Weed, name: &str) {
     let got = client.get_object().bucket("calls").key(key(name)).send();
     let bytes = got.await.unwrap().body.collect().await.unwrap().to_vec();
     assert_eq!(row["object_sha256"], Digest::of(&bytes).to_string());
+    if row["lock_mode"].is_null() {
+        return;
+    }
     for key in [key(name), key(name).replace(".mp3", ".json")] {
         let (mode, until) = weed.lock("calls", &key).await.expect("a lock");
         assert_eq!(row["lock_mode"], mode, "{key}");
@@ -286,5 +290,33 @@ async fn a_store_that_is_away_at_start_is_tried_when_it_is_back() {
     let name = name(0);
     announce(&service, &pbx, &name);
     wait_until_archived(&service, &name);
-    assert_eq!(detail(&service, &name, "read back"), BY_HEAD);
+    assert_eq!(detail(&service, &name, "read back"), BY_ANSWER);
+}
+
+#[tokio::test]
+async fn an_answer_that_says_the_digest_is_proof_and_no_other_is() {
+    let weed = Weed::start_open();
+    weed.create_bucket("calls", true).await;
+    let (proxy, pbx) = (Proxy::start(&weed.endpoint()), Pbx::start());
+    let lines = bucket(&proxy.endpoint(), "calls", ANYBODY, None);
+    let service = set_up(&pbx, &lines).start();
+    service.wait_until_store_is_tried();
+    let cases = [
+        (None, BY_ANSWER, 0),
+        (Some(Fault::NoChecksum), BY_HEAD, 1),
+        (Some(Fault::OtherChecksum), BY_HEAD, 1),
+    ];
+    for (counter, (fault, how, heads)) in cases.into_iter().enumerate() {
+        proxy.plan(move |request| fault.filter(|_| request.method == "PUT"));
+        let name = name(counter);
+        announce(&service, &pbx, &name);
+        wait_until_archived(&service, &name);
+        assert_eq!(detail(&service, &name, "read back"), how);
+        for ending in ["mp3", "json"] {
+            let asked = proxy.requests().into_iter();
+            let asked = asked.filter(|request| request.is("HEAD", &format!("{name}.{ending}")));
+            assert_eq!(asked.count(), heads, "{ending}, {fault:?}");
+        }
+        is_as_the_index_says(&service, &weed, &name).await;
+    }
 }
