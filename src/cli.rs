@@ -10,6 +10,7 @@ mod fetch;
 mod ingest;
 mod jobs;
 mod output;
+mod panics;
 mod search;
 mod serve;
 mod show;
@@ -123,6 +124,7 @@ impl Trouble {
 
 /// Runs a verb. Errors print their whole chain, and a line `try: …` where there is something to try.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    panics::say_no_more_than_is_fixed();
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let program = arguments
         .first()

@@ -40,6 +40,12 @@ impl Mark {
         (set_ms.unsigned_abs() >= SET_MIN_MS.unsigned_abs()).then_some(set_ms)
     }
 
+    /// However the wall clock was set meanwhile.
+    pub fn passed_until(self, later: Mark) -> Duration {
+        let passed_ms = later.steady_ms - self.steady_ms;
+        Duration::from_millis(u64::try_from(passed_ms).unwrap_or(0))
+    }
+
     /// What the wall clock would show at a later mark if nobody had set it since this one.
     pub fn carried_to(self, later: Mark) -> UtcMs {
         let passed_ms = later.steady_ms - self.steady_ms;
@@ -155,6 +161,7 @@ mod tests {
             let after = clock.mark();
             assert_eq!(before.set_until(after).unwrap_or(0), by_ms);
             assert_eq!(before.carried_to(after), UtcMs(60_005));
+            assert_eq!(before.passed_until(after), Duration::from_secs(60));
         }
         let before = Clock::system().mark();
         assert_eq!(before.set_until(Clock::system().mark()), None);

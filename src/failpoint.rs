@@ -1,7 +1,7 @@
-//! Named crash points, for tests that kill the process between two steps.
+//! Named crash points, for tests that kill the process between two steps, or let it panic there.
 //!
 //! Nothing without the cargo feature `failpoints`. Never here: returned errors or delays; a point
-//! either does nothing or ends the process as a power cut would.
+//! does nothing, ends the process as a power cut would, or panics as a fault of ours would.
 
 macro_rules! effects {
     ($($effect:ident = $name:literal),* $(,)?) => {
@@ -42,7 +42,8 @@ effects! {
     SpoolSweep = "spool-sweep",
     StoreSweep = "store-sweep",
     AddressFile = "address-file",
-    // From the log to jobs.
+    // From the hook to jobs.
+    Log = "log",
     Fold = "fold",
     Claim = "claim",
     Settle = "settle",
@@ -80,23 +81,33 @@ impl Point {
 
 /// Comes to `effect`.
 #[inline(always)]
+#[track_caller]
 pub fn before(effect: Effect) {
-    hit(Point::Before(effect));
+    hit(Point::Before(effect), String::new);
+}
+
+/// As `before`, with something at hand that the words of a panic would quote.
+#[inline(always)]
+#[track_caller]
+pub fn before_with(effect: Effect, at_hand: impl FnOnce() -> String) {
+    hit(Point::Before(effect), at_hand);
 }
 
 /// Has done `effect`.
 #[inline(always)]
+#[track_caller]
 pub fn after(effect: Effect) {
-    hit(Point::After(effect));
+    hit(Point::After(effect), String::new);
 }
 
 #[cfg(not(feature = "failpoints"))]
 #[inline(always)]
-fn hit(_point: Point) {}
+fn hit(_point: Point, _at_hand: impl FnOnce() -> String) {}
 
 #[cfg(feature = "failpoints")]
-fn hit(point: Point) {
-    plan::pass(point);
+#[track_caller]
+fn hit(point: Point, at_hand: impl FnOnce() -> String) {
+    plan::pass(point, at_hand);
 }
 
 #[cfg(feature = "failpoints")]
@@ -108,7 +119,7 @@ mod plan {
 
     use super::Point;
 
-    /// Where the process ends: `name[:nth]`, at the nth pass.
+    /// Where the process ends: `name[:nth][!]`, at the nth pass; with `!` it panics there.
     const PLAN_VARIABLE: &str = "CALLVAULT_FAILPOINT";
     /// The path of a file that gets a line for each pass, the point's name.
     const TALLY_VARIABLE: &str = "CALLVAULT_FAILPOINT_TALLY";
@@ -116,12 +127,13 @@ mod plan {
     struct Plan {
         point: Point,
         passes_left: AtomicU64,
+        panics: bool,
     }
 
     static PLAN: LazyLock<Option<Plan>> = LazyLock::new(|| {
         let text = std::env::var(PLAN_VARIABLE).ok()?;
         // A plan that cannot be followed would let a crash test pass without its crash.
-        Some(read(&text).unwrap_or_else(|| give_up(&format!("{text}: expected name[:nth]"))))
+        Some(read(&text).unwrap_or_else(|| give_up(&format!("{text}: expected name[:nth][!]"))))
     });
 
     static TALLY: LazyLock<Option<File>> = LazyLock::new(|| {
@@ -131,11 +143,15 @@ mod plan {
     });
 
     fn read(text: &str) -> Option<Plan> {
+        let (text, panics) = text
+            .strip_suffix('!')
+            .map_or((text, false), |text| (text, true));
         let (name, nth) = text.split_once(':').unwrap_or((text, "1"));
         let nth = nth.parse().ok().filter(|nth| *nth > 0)?;
         Some(Plan {
             point: *Point::ALL.iter().find(|point| point.name() == name)?,
             passes_left: AtomicU64::new(nth),
+            panics,
         })
     }
 
@@ -144,7 +160,8 @@ mod plan {
         std::process::abort()
     }
 
-    pub fn pass(point: Point) {
+    #[track_caller]
+    pub fn pass(point: Point, at_hand: impl FnOnce() -> String) {
         if let Some(mut tally) = TALLY.as_ref()
             && let Err(error) = tally.write_all(format!("{}\n", point.name()).as_bytes())
         {
@@ -154,7 +171,10 @@ mod plan {
             && plan.point == point
             && plan.passes_left.fetch_sub(1, Ordering::Relaxed) == 1
         {
-            std::process::abort();
+            match plan.panics {
+                true => panic!("{} {}", point.name(), at_hand()),
+                false => std::process::abort(),
+            }
         }
     }
 }
@@ -178,7 +198,7 @@ mod tests {
         }
     }
 
-    /// Not a test of its own: the process that [`the_planned_pass_aborts`] starts.
+    /// Not a test of its own: the process that [`the_planned_pass_is_the_last`] starts.
     #[test]
     #[ignore = "started by another test"]
     fn three_passes() {
@@ -190,13 +210,14 @@ mod tests {
     }
 
     #[test]
-    fn the_planned_pass_aborts() {
+    fn the_planned_pass_is_the_last() {
         let cases: &[(Option<&str>, &str)] = &[
             (None, "123"),
             (Some("after-put"), ""),
             (Some("after-put:1"), ""),
             (Some("before-put:3"), "12"),
             (Some("after-put:4"), "123"),
+            (Some("before-put:2!"), "1"),
             (Some("after-index"), "123"),
             (Some("no-such-point"), ""),
             (Some("after-put:0"), ""),

@@ -15,10 +15,14 @@ use crate::config::StoreSettings;
 use crate::model::digest::{Digest, Hasher};
 use crate::model::key::ObjectKey;
 use crate::model::lock::Lock;
+use crate::model::time::UtcMs;
 
 pub use body::{Body, FileRange};
 pub use error::{Answer, At, Error, Operation};
 pub use probe::Probe;
+
+/// No write of a temporary takes so long.
+const UNTOUCHED_FOR_MS: i64 = 24 * 3600 * 1000;
 
 #[derive(Debug, Clone)]
 pub enum ObjectStore {
@@ -39,6 +43,9 @@ pub struct Put<'a> {
     pub metadata: Vec<(&'static str, String)>,
     /// A bucket's; a directory has none.
     pub lock: Option<Lock>,
+    /// Where the store answers that it knows no If-None-Match, it goes without: only for a caller
+    /// who has seen that nothing lies there, and that nobody else will write there.
+    pub or_unconditionally: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,16 +158,21 @@ impl ObjectStore {
     /// Removes what killed writes left behind; call it before the first write. Returns how many.
     pub async fn sweep(&self) -> Result<usize, Error> {
         match self {
-            ObjectStore::Directory(directory) => directory.sweep().await,
+            ObjectStore::Directory(directory) => directory.sweep(None).await,
             // A single PUT cut short leaves nothing in a bucket; a canary may be left.
             ObjectStore::S3(bucket) => bucket.sweep().await,
         }
     }
 
-    /// Removes canaries that were locked until now; uploads may run meanwhile.
-    pub async fn sweep_canaries(&self) -> Result<usize, Error> {
+    /// Removes canaries that were locked until now, or could not be removed, and of a directory what
+    /// nobody has written to for a day; uploads may run meanwhile.
+    pub async fn sweep_old(&self, now: UtcMs) -> Result<usize, Error> {
         match self {
-            ObjectStore::Directory(_) => Ok(0),
+            ObjectStore::Directory(directory) => {
+                directory
+                    .sweep(Some(UtcMs(now.0.saturating_sub(UNTOUCHED_FOR_MS))))
+                    .await
+            }
             ObjectStore::S3(bucket) => bucket.sweep().await,
         }
     }

@@ -22,6 +22,7 @@ use super::body::is_too_slow;
 use super::listener::{Peer, RawTarget, Welcome};
 use crate::clock::Clock;
 use crate::config::HOOK_SECRETS_MAX;
+use crate::failpoint::{self, Effect};
 use crate::intake;
 use crate::model::chain::chain;
 use crate::model::digest::Digest;
@@ -190,8 +191,7 @@ impl Hook {
         body: impl Stream<Item = Result<impl Buf, warp::Error>>,
     ) -> Response<Bytes> {
         let ip = peer.ip().to_canonical();
-        let target = Target::of(target);
-        let (pbx, target) = match self.admit(target, ip) {
+        let (pbx, admitted) = match self.admit(Target::of(target), ip) {
             Ok(admitted) => admitted,
             Err(reason) => {
                 self.refusals.count(reason, ip);
@@ -212,15 +212,18 @@ impl Hook {
             live: true,
             method: method.to_string(),
             content_type,
-            target: Some(target.redacted()),
+            target: Some(admitted.redacted()),
             peer: Some(ip.to_string()),
             // A poster may leave its body empty and say everything in the query.
             raw: match is_get || body.is_empty() {
-                true => target.query.unwrap_or_default().to_vec(),
+                true => admitted.query.unwrap_or_default().to_vec(),
                 false => body,
             },
         };
-        match intake::log(&self.store, delivery).await {
+        failpoint::before_with(Effect::Log, || String::from_utf8_lossy(target).into_owned());
+        let logged = intake::log(&self.store, delivery).await;
+        failpoint::after(Effect::Log);
+        match logged {
             Ok(_) => {
                 self.logged.notify_one();
                 let mut response = answer(StatusCode::OK, "{}");

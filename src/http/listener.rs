@@ -377,7 +377,7 @@ fn secure_cookies(headers: &mut HeaderMap) {
 }
 
 fn report(ended: Result<(), JoinError>) {
-    // Its message is the panic hook's to print; it may quote the request.
+    // Its words are the panic hook's to weigh; they may quote the request.
     if ended.is_err_and(|error| error.is_panic()) {
         tracing::error!("a request panicked; its connection is closed");
     }

@@ -79,7 +79,7 @@ impl Promise {
                 "returns no SHA-256 to trust: every object is read back and hashed"
             }
             Promise::LetsOneWriterWin => {
-                "ignores If-None-Match: it is asked before each upload whether something lies there"
+                "heeds no If-None-Match: it is asked before each upload whether something lies there"
             }
             Promise::KeepsVersions => {
                 "keeps no versions: what others overwrite or delete there is gone"

@@ -6,7 +6,7 @@
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,6 +20,7 @@ use super::{Head, Put, Stored};
 use crate::failpoint::{self, Effect};
 use crate::model::digest::{Digest, Hasher};
 use crate::model::key::ObjectKey;
+use crate::model::time::UtcMs;
 
 /// Unfinished writes lie in the root, where a sweep finds them without walking the archive.
 const PART_PREFIX: &str = super::probe::PREFIX;
@@ -65,10 +66,13 @@ impl Directory {
         self.find(Operation::Get, key).await
     }
 
-    pub(super) async fn sweep(&self) -> Result<usize, Error> {
+    /// Of all that is not whole, or of what nobody has written to since that moment.
+    pub(super) async fn sweep(&self, since: Option<UtcMs>) -> Result<usize, Error> {
         let root = self.root.clone();
-        blocking(move || remove_parts(&root).map_err(|source| Error::Sweep { path: root, source }))
-            .await
+        blocking(move || {
+            remove_parts(&root, since).map_err(|source| Error::Sweep { path: root, source })
+        })
+        .await
     }
 
     /// A canary lies in the root, as temporaries do.
@@ -265,18 +269,31 @@ fn open_below(directory: &OwnedFd, name: &str, flags: OFlags) -> rustix::io::Res
     rustix::fs::openat(directory.as_fd(), name, flags, Mode::empty())
 }
 
-fn remove_parts(root: &Path) -> io::Result<usize> {
+fn remove_parts(root: &Path, since: Option<UtcMs>) -> io::Result<usize> {
     let mut removed = 0;
     for entry in fs::read_dir(root)? {
         let entry = entry?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        if name.starts_with(PART_PREFIX) && name.ends_with(PART_SUFFIX) {
-            fs::remove_file(entry.path())?;
-            removed += 1;
+        if !name.starts_with(PART_PREFIX) || !name.ends_with(PART_SUFFIX) {
+            continue;
+        }
+        // Whoever wrote it may have removed it by now.
+        match remove_part(&entry.path(), since) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            is_gone => removed += usize::from(is_gone?),
         }
     }
     Ok(removed)
+}
+
+fn remove_part(path: &Path, since: Option<UtcMs>) -> io::Result<bool> {
+    if let Some(since) = since
+        && fs::symlink_metadata(path)?.mtime().saturating_mul(1000) > since.0
+    {
+        return Ok(false);
+    }
+    fs::remove_file(path).map(|()| true)
 }
 
 #[cfg(test)]

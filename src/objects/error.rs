@@ -137,6 +137,11 @@ impl Error {
         }
     }
 
+    /// The store knows no such request, or not with such a header.
+    pub(super) fn is_not_implemented(&self) -> bool {
+        matches!(self, Error::Unexpected { source, .. } if source.status == 501)
+    }
+
     /// What a failure of the file system under the store means.
     pub(super) fn disk(at: At, source: io::Error) -> Error {
         use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};

@@ -2,7 +2,7 @@
 //!
 //! Never here: a second try (the pipeline's retry table decides that), a proxy or any other setting
 //! taken from the environment (but for credentials, where the settings name none), or a PUT without
-//! its condition and its SHA-256.
+//! its SHA-256 and its condition; that falls only where the store knows none, by the caller's leave.
 
 mod canaries;
 mod locks;
@@ -92,18 +92,27 @@ impl Bucket {
     }
 
     pub(super) async fn put_new(&self, put: Put<'_>) -> Result<Stored, Error> {
+        match self.send(&put, Some("*")).await {
+            Err(error) if put.or_unconditionally && error.is_not_implemented() => {
+                self.send(&put, None).await
+            }
+            stored => stored,
+        }
+    }
+
+    async fn send(&self, put: &Put<'_>, if_none_match: Option<&str>) -> Result<Stored, Error> {
         let at = At::new(Operation::Put, put.key);
         let bytes = put.body.bytes();
-        let body = sending::Sending::open(put.body)?;
+        let body = sending::Sending::open(put.body.clone())?;
         let request = self
             .client
             .put_object()
             .bucket(&self.name)
             .key(self.key(put.key))
-            .if_none_match("*")
+            .set_if_none_match(if_none_match.map(str::to_owned))
             .checksum_sha256(BASE64.encode(put.sha256.as_bytes()))
             .content_type(put.content_type)
-            .set_metadata(Some(metadata::headers(put.sha256, put.metadata)))
+            .set_metadata(Some(metadata::headers(put.sha256, &put.metadata)))
             .set_server_side_encryption(self.sse.clone())
             .set_ssekms_key_id(self.kms_key.clone())
             .set_storage_class(self.storage_class.clone())

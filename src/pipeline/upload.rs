@@ -79,12 +79,13 @@ async fn finish(
 }
 
 /// Never in place of what is there. Where the store does not see to that, it is asked before: of
-/// one archive, only one row has this key, and only one try at a time has the row.
-async fn put_new(world: &World, put: Put<'_>) -> Result<Stored, StageError> {
+/// one archive, only one row has this key, and only one try at a time has the row. The condition is
+/// sent all the same, unless the store was seen to know none and says so again.
+async fn put_new(world: &World, mut put: Put<'_>) -> Result<Stored, StageError> {
     let one_wins = world.facts().holds(Promise::LetsOneWriterWin);
     if one_wins != Holds::Yes {
         match world.objects.head(put.key).await {
-            Ok(None) => {}
+            Ok(None) => put.or_unconditionally = one_wins == Holds::No,
             Ok(Some(_)) => return Ok(Stored::AlreadyThere),
             // A key that may not ask: only to a store seen to ignore the condition is nothing sent.
             Err(objects::Error::Refused { .. }) if one_wins == Holds::Unknown => {}
@@ -114,8 +115,9 @@ async fn put_object(
         content_type: "audio/mpeg",
         metadata: essentials(tagged),
         lock,
+        or_unconditionally: false,
     };
-    failpoint::before(Effect::Put);
+    failpoint::before_with(Effect::Put, || format!("{:?} {put:?}", world.objects));
     let stored = put_new(world, put).await?;
     failpoint::after(Effect::Put);
     Ok(stored)
@@ -315,6 +317,7 @@ async fn put_manifest(
         content_type: "application/json",
         metadata: Vec::new(),
         lock,
+        or_unconditionally: false,
     };
     failpoint::before(Effect::Manifest);
     let stored = put_new(world, put).await?;

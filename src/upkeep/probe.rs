@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Mark};
 use crate::model::chain::chain;
 use crate::model::job::Schedule;
 use crate::model::lock::LockMode;
@@ -16,7 +16,7 @@ use crate::random;
 use crate::store::{Store, probe};
 
 /// Between two tries of a store that answers.
-const PERIOD: Duration = Duration::from_secs(24 * 3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 pub struct Prober {
     pub store: Store,
@@ -35,17 +35,22 @@ impl Prober {
     pub async fn run(self) {
         let mut failed = 0;
         loop {
-            let pause = match self.probe().await {
-                true => {
-                    failed = 0;
-                    PERIOD
-                }
-                false => {
-                    failed += 1;
-                    self.schedule.pause(failed, self.clock.now().0 as u64)
-                }
-            };
-            tokio::time::sleep(pause).await;
+            let tried = self.clock.mark();
+            if self.probe().await {
+                failed = 0;
+                self.wait_a_day_from(tried).await;
+            } else {
+                failed += 1;
+                let pause = self.schedule.pause(failed, self.clock.now().0 as u64);
+                tokio::time::sleep(pause).await;
+            }
+        }
+    }
+
+    /// On a clock that nobody can set, and that goes on while the machine sleeps.
+    async fn wait_a_day_from(&self, tried: Mark) {
+        while tried.passed_until(self.clock.mark()) < DAY {
+            tokio::time::sleep(super::PERIOD).await;
         }
     }
 
@@ -64,9 +69,13 @@ impl Prober {
                 if let Some((key, error)) = probe.stays {
                     tracing::info!(%key, error = chain(&error), "a canary stays in the store");
                 }
-                // Those whose lock has passed, and those of a try that was cut short.
-                if let Err(error) = self.objects.sweep_canaries().await {
-                    tracing::info!(error = chain(&error), "old canaries were not swept");
+                // Those whose lock has passed, those of a try that was cut short, and temporaries.
+                match self.objects.sweep_old(now).await {
+                    Ok(0) => {}
+                    Ok(old) => tracing::info!(old, "the store was swept"),
+                    Err(error) => {
+                        tracing::info!(error = chain(&error), "old canaries were not swept");
+                    }
                 }
                 (probe.facts, true)
             }

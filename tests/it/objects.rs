@@ -33,6 +33,7 @@ fn put(key: &ObjectKey, body: Body, sha256: Digest) -> Put<'_> {
         content_type: AUDIO,
         metadata: vec![("recording", "hq/230307142318_40-2-1".to_owned())],
         lock: None,
+        or_unconditionally: false,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Stores that lie: each promise of a store is tried, what does not hold is said, and nothing is
 //! called archived, or locked, on a store's word that was seen to be worth nothing.
 
+mod later;
 mod locks;
 mod rclone;
 mod told;

@@ -60,6 +60,37 @@ fn whatever_fails_no_secret_is_said() {
     }
 }
 
+/// Of all that was at hand where it came, which the words of a panic may quote.
+#[test]
+fn a_panic_says_where_it_was_and_no_secret() {
+    let vault = Vault::bucket();
+    let pbx = Pbx::start();
+    pbx.script(RECORDING, [Answer::audio(RECORDING)]);
+    let announcement = Request::post(target("hq"), "text/plain", url(RECORDING));
+    for (point, at) in [
+        ("before-log!", "src/http/hook.rs"),
+        ("before-put!", "src/pipeline/upload.rs"),
+    ] {
+        let service = vault
+            .set_up(Setup::hq(&pbx.base_url()))
+            .env("CALLVAULT_LOG", "trace")
+            .env("RUST_BACKTRACE", "1")
+            .env("CALLVAULT_FAILPOINT", point);
+        let mut service = service.start();
+        if point.contains("log") {
+            let answered = hook::send(service.hook(), &announcement);
+            assert!(answered.is_err(), "it was to panic: {answered:?}");
+        }
+        acknowledged(service.hook(), &announcement);
+        service.wait_for_recordings("archived", 1);
+        let panicked = format!("panicked at {at}");
+        assert_eq!(service.log().matches(&panicked).count(), 1, "{panicked}");
+        let jobs = service.cli(&["show", &format!("hq/{RECORDING}")]).stdout;
+        assert_eq!(jobs.contains("panicked"), point.contains("put"), "{jobs}");
+        service.terminate();
+    }
+}
+
 fn by_the_wrong_door(service: &Service) {
     for target in [
         format!("/{SECRET}"),

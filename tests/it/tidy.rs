@@ -38,7 +38,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("catalog", ADAPTERS),
     (
         "http",
-        &["intake", "catalog", "config", "clock", "random", "store"],
+        &[
+            "intake",
+            "catalog",
+            "config",
+            "clock",
+            "random",
+            "failpoint",
+            "store",
+        ],
     ),
     (
         "app",

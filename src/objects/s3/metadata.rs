@@ -12,12 +12,13 @@ const SHA256: &str = "sha256";
 
 /// The digest, then whatever still fits, in order: metadata is a convenience, the manifest has
 /// it all.
-pub fn headers(sha256: Digest, metadata: Vec<(&'static str, String)>) -> HashMap<String, String> {
-    let first = std::iter::once((SHA256, sha256.to_string()));
+pub fn headers(sha256: Digest, metadata: &[(&'static str, String)]) -> HashMap<String, String> {
+    let first = [(SHA256, sha256.to_string())];
     let mut left_bytes = MOST_BYTES;
     first
+        .iter()
         .chain(metadata)
-        .map(|(name, value)| (name, escaped(&value)))
+        .map(|(name, value)| (*name, escaped(value)))
         .filter(|(name, value)| {
             let fits = left_bytes.checked_sub(name.len() + value.len());
             left_bytes = fits.unwrap_or(left_bytes);
@@ -73,7 +74,7 @@ mod tests {
         let long = "x".repeat(MOST_BYTES);
         let headers = headers(
             Digest::of(b""),
-            vec![("long", long), ("call", "230307142318_40".to_owned())],
+            &[("long", long), ("call", "230307142318_40".to_owned())],
         );
         let mut names: Vec<&str> = headers.keys().map(String::as_str).collect();
         names.sort_unstable();

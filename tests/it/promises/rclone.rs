@@ -12,7 +12,7 @@ use crate::support::wait::wait_for;
 
 const BROKEN: [&str; 3] = [
     "takes a body with a wrong SHA-256",
-    "ignores If-None-Match",
+    "heeds no If-None-Match",
     "keeps no versions",
 ];
 const BROKEN_LOCK: [&str; 2] = ["deletes what is locked", "lets a lock be shortened"];

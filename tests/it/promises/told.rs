@@ -8,7 +8,7 @@ use super::{
 };
 use crate::support::hook;
 use crate::support::pbx::Pbx;
-use crate::support::proxy::{DENIED, Fault, Proxy, Request};
+use crate::support::proxy::{DENIED, Fault, NOT_IMPLEMENTED, Proxy, Request};
 use crate::support::service::Service;
 use crate::support::wait::wait_for;
 use crate::support::weed::Weed;
@@ -18,8 +18,10 @@ const BY_HEAD: &str = "by the store's own SHA-256";
 const BY_ANSWER: &str = "by the store's own SHA-256, in its answer";
 const BY_READING: &str = "read back and hashed";
 
+type Lie = fn(&Request) -> Option<Fault>;
+
 struct Case {
-    lie: fn(&Request) -> Option<Fault>,
+    lie: Lie,
     promise: &'static str,
     holds: &'static str,
     /// What `check --online` says of it, first the word; and its exit code.
@@ -97,7 +99,15 @@ const CASES: &[Case] = &[
         lie: |request| puts(request).then_some(Fault::Unconditional),
         promise: "lets_one_writer_win",
         holds: "no",
-        says: "warning store s3://calls: ignores If-None-Match",
+        says: "warning store s3://calls: heeds no If-None-Match",
+        exit: 0,
+        then: Ok(BY_HEAD),
+    },
+    Case {
+        lie: |request| request.is_conditional.then_some(NOT_IMPLEMENTED),
+        promise: "lets_one_writer_win",
+        holds: "no",
+        says: "warning store s3://calls: heeds no If-None-Match",
         exit: 0,
         then: Ok(BY_HEAD),
     },
@@ -225,46 +235,58 @@ async fn is_as_the_index_says(service: &Service, weed: &Weed, name: &str) {
     }
 }
 
+/// How a store knows no condition, and which of our PUTs of a key it then does.
+const NO_CONDITION: [(Lie, usize); 2] = [
+    (|request| puts(request).then_some(Fault::Unconditional), 0),
+    (
+        |request| request.is_conditional.then_some(NOT_IMPLEMENTED),
+        1,
+    ),
+];
+
 /// Even where the store would let us.
 #[tokio::test]
-async fn nothing_is_overwritten_where_the_condition_is_ignored() {
-    let weed = Weed::start_open();
-    weed.create_bucket("calls", true).await;
-    let (proxy, pbx) = (Proxy::start(&weed.endpoint()), Pbx::start());
-    let lines = bucket(&proxy.endpoint(), "calls", ANYBODY, None);
-    let (object, manifest) = (name(0), name(1));
-    let taken = [key(&object), key(&manifest).replace(".mp3", ".json")];
-    for key in &taken {
-        let put = weed.client().put_object().bucket("calls").key(key);
-        put.body(b"another's".to_vec().into()).send().await.unwrap();
+async fn nothing_is_overwritten_where_the_condition_is_ignored_or_refused() {
+    for (lie, done) in NO_CONDITION {
+        let weed = Weed::start_open();
+        weed.create_bucket("calls", true).await;
+        let (proxy, pbx) = (Proxy::start(&weed.endpoint()), Pbx::start());
+        let lines = bucket(&proxy.endpoint(), "calls", ANYBODY, None);
+        let (object, manifest) = (name(0), name(1));
+        let taken = [key(&object), key(&manifest).replace(".mp3", ".json")];
+        for key in &taken {
+            let put = weed.client().put_object().bucket("calls").key(key);
+            put.body(b"another's".to_vec().into()).send().await.unwrap();
+        }
+        proxy.plan(lie);
+        let service = set_up(&pbx, &lines).start();
+        // Not tried yet, or tried: it makes no difference.
+        for name in [&object, &manifest] {
+            announce(&service, &pbx, name);
+            wait_for("it is given up", super::WITHIN, || {
+                row(&service, name)["code"] == "conflict"
+            });
+        }
+        service.wait_until_store_is_tried();
+        let versions = weed.versions("calls").await;
+        for key in &taken {
+            let of_key = versions.iter().filter(|(found, _)| found == key);
+            assert_eq!(of_key.count(), 1, "{key}: {versions:?}");
+        }
+        // Our own that is met again is none of another's.
+        let (again, sound) = (name(2), key(&name(2)));
+        proxy.plan(
+            move |request| match request.is("PUT", &sound) && request.nth == done {
+                true => Some(Fault::DropAfter),
+                false => lie(request),
+            },
+        );
+        announce(&service, &pbx, &again);
+        wait_until_archived(&service, &again);
+        let versions = weed.versions("calls").await;
+        let of_key = versions.iter().filter(|(found, _)| *found == key(&again));
+        assert_eq!(of_key.count(), 1, "{versions:?}");
     }
-    proxy.plan(|request| puts(request).then_some(Fault::Unconditional));
-    let service = set_up(&pbx, &lines).start();
-    // Not tried yet, or tried: it makes no difference.
-    for name in [&object, &manifest] {
-        announce(&service, &pbx, name);
-        wait_for("it is given up", super::WITHIN, || {
-            row(&service, name)["code"] == "conflict"
-        });
-    }
-    service.wait_until_store_is_tried();
-    let versions = weed.versions("calls").await;
-    for key in &taken {
-        let of_key = versions.iter().filter(|(found, _)| found == key);
-        assert_eq!(of_key.count(), 1, "{key}: {versions:?}");
-    }
-    // Our own that is met again is none of another's.
-    let (again, sound) = (name(2), key(&name(2)));
-    proxy.plan(move |request| match puts(request) {
-        true if request.is("PUT", &sound) && request.nth == 0 => Some(Fault::DropAfter),
-        true => Some(Fault::Unconditional),
-        false => None,
-    });
-    announce(&service, &pbx, &again);
-    wait_until_archived(&service, &again);
-    let versions = weed.versions("calls").await;
-    let of_key = versions.iter().filter(|(found, _)| *found == key(&again));
-    assert_eq!(of_key.count(), 1, "{versions:?}");
 }
 
 #[tokio::test]

@@ -53,6 +53,7 @@ pub const RACE_LOST: Fault = Fault::Status(409, "ConditionalRequestConflict");
 pub const EXISTS: Fault = Fault::Status(412, "PreconditionFailed");
 pub const CLOCK_SKEW: Fault = Fault::Status(403, "RequestTimeTooSkewed");
 pub const DENIED: Fault = Fault::Status(403, "AccessDenied");
+pub const NOT_IMPLEMENTED: Fault = Fault::Status(501, "NotImplemented");
 pub const ABSENT: Fault = Fault::Status(404, "NoSuchKey");
 
 /// A request as it came.
@@ -64,6 +65,8 @@ pub struct Request {
     pub query: String,
     /// How many requests of this method for this path came before.
     pub nth: usize,
+    /// It has an If-None-Match.
+    pub is_conditional: bool,
     pub fault: Option<Fault>,
 }
 
@@ -245,6 +248,7 @@ impl State {
         let is_same = |past: &&Request| past.method == method && past.path == path;
         let mut request = Request {
             nth: requests.iter().filter(is_same).count(),
+            is_conditional: message.header("if-none-match").is_some(),
             method,
             path,
             query,

@@ -38,6 +38,7 @@ pub struct Setup {
     store: Option<String>,
     archive: BTreeMap<String, String>,
     env: Vec<(String, String)>,
+    files_max: Option<u32>,
 }
 
 impl Setup {
@@ -55,6 +56,7 @@ impl Setup {
                 .map(|(key, value)| (key.to_owned(), value.to_owned()))
                 .into(),
             env: Vec::new(),
+            files_max: None,
         }
     }
 
@@ -110,6 +112,12 @@ impl Setup {
         self
     }
 
+    /// How many files it may have open, sockets too.
+    pub fn files_max(mut self, most: u32) -> Setup {
+        self.files_max = Some(most);
+        self
+    }
+
     /// Its directory and settings, nothing running.
     pub fn prepare(self) -> Service {
         let dir = tempfile::Builder::new().prefix("callvault-").tempdir();
@@ -130,6 +138,7 @@ impl Setup {
         let service = Service {
             dir,
             env: self.env,
+            files_max: self.files_max,
             sockets: None,
             running: None,
             secrets: Secrets::default(),
@@ -150,6 +159,7 @@ impl Setup {
 pub struct Service {
     dir: TempDir,
     env: Vec<(String, String)>,
+    files_max: Option<u32>,
     /// Of hook and admin, where somebody holds them in systemd's place.
     sockets: Option<[TcpListener; 2]>,
     running: Option<Running>,
@@ -437,7 +447,10 @@ impl Service {
         log.create(true).append(true);
         let log = || log.open(self.log_path()).expect("the service's log");
         let mut command = match &self.sockets {
-            None => self.command(),
+            None => match self.files_max {
+                None => self.command(),
+                Some(most) => self.by_shell(&format!("ulimit -n {most} && exec \"$0\" \"$@\"")),
+            },
             Some(sockets) => self.passed(sockets),
         };
         command.arg("serve").stderr(log());
@@ -452,6 +465,15 @@ impl Service {
     /// shell, which has the process id that they are meant for.
     fn passed(&self, [hook, admin]: &[TcpListener; 2]) -> Command {
         let script = "exec 3<&0 4<&1 </dev/null >&2; LISTEN_PID=$$ exec \"$0\" \"$@\"";
+        let mut command = self.by_shell(script);
+        let names = [("LISTEN_FDS", "2"), ("LISTEN_FDNAMES", "hook:admin")];
+        let held = |socket: &TcpListener| OwnedFd::from(socket.try_clone().expect("a descriptor"));
+        command.envs(names).stdin(held(hook)).stdout(held(admin));
+        command
+    }
+
+    /// A script that becomes the service.
+    fn by_shell(&self, script: &str) -> Command {
         let plain = self.command();
         let mut command = Command::new("sh");
         command.args(["-c", script]).arg(plain.get_program());
@@ -462,9 +484,7 @@ impl Service {
                 None => command.env_remove(name),
             };
         }
-        let names = [("LISTEN_FDS", "2"), ("LISTEN_FDNAMES", "hook:admin")];
-        let held = |socket: &TcpListener| OwnedFd::from(socket.try_clone().expect("a descriptor"));
-        command.envs(names).stdin(held(hook)).stdout(held(admin));
+        command.stdin(Stdio::null());
         command
     }
 
