@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::task::{Id, JoinSet};
+use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::clock::Mark;
 use crate::failpoint::{self, Effect};
@@ -47,24 +47,24 @@ pub struct Plan {
     pub recheck_doubtful: Duration,
 }
 
+#[derive(Clone)]
 pub struct Worker {
     world: Arc<World>,
-    plan: Plan,
+    plan: Arc<Plan>,
     /// How often it looked at the backlog or tried to settle: it gets on.
     turns: Arc<AtomicU64>,
 }
 
-type Outcome = Result<(), StageError>;
-
 /// What runs now.
 #[derive(Default)]
 struct Running {
-    tasks: JoinSet<Outcome>,
-    claims: HashMap<Id, (Claim, Mark)>,
+    tasks: JoinSet<()>,
+    claims: HashMap<Id, Claim>,
 }
 
 impl Worker {
     pub fn new(world: Arc<World>, plan: Plan, turns: Arc<AtomicU64>) -> Worker {
+        let plan = Arc::new(plan);
         Worker { world, plan, turns }
     }
 
@@ -122,9 +122,8 @@ impl Worker {
         let claims = claims.await?;
         failpoint::after(Effect::Claim);
         for claim in claims {
-            let (world, job) = (self.world.clone(), claim.clone());
-            let task = running.tasks.spawn(archive(world, job));
-            running.claims.insert(task.id(), (claim, mark));
+            let task = running.tasks.spawn(self.clone().work(claim.clone(), mark));
+            running.claims.insert(task.id(), claim);
         }
         Ok(POLL)
     }
@@ -135,43 +134,41 @@ impl Worker {
             running: running
                 .claims
                 .values()
-                .filter(|(claim, _)| claim.id.pbx == *pbx)
+                .filter(|claim| claim.id.pbx == *pbx)
                 .count(),
             limits: limits.clone(),
         };
         self.plan.limits.iter().map(queue).collect()
     }
 
-    async fn finish(
-        &self,
-        running: &mut Running,
-        done: Result<(Id, Outcome), tokio::task::JoinError>,
-    ) {
-        let id = done.as_ref().map_or_else(|error| error.id(), |(id, _)| *id);
-        let Some((claim, mark)) = running.claims.remove(&id) else {
+    /// Frees a recording's place.
+    async fn finish(&self, running: &mut Running, done: Result<(Id, ()), JoinError>) {
+        let id = done.as_ref().map_or_else(JoinError::id, |(id, ())| *id);
+        let Some(claim) = running.claims.remove(&id) else {
             return;
         };
-        match done {
-            Ok((_, outcome)) => self.settle(&claim, mark, outcome).await,
-            // The error quotes the words of the panic, which are the panic hook's to weigh.
-            Err(_) => {
-                tracing::error!(recording = %claim.id, "a recording's task panicked");
-                let panicked = Failure {
-                    stage: "pipeline",
-                    code: "panicked",
-                    error: "the program panicked on this recording".to_owned(),
-                };
-                let wait = Settled::Wait(panicked, self.pause(&claim));
-                self.write_settled(&claim, wait).await;
-            }
+        // The error quotes the words of the panic, which are the panic hook's to weigh.
+        if done.is_err() {
+            tracing::error!(recording = %claim.id, "a recording's task panicked");
+            let panicked = Failure {
+                stage: "pipeline",
+                code: "panicked",
+                error: "the program panicked on this recording".to_owned(),
+            };
+            let wait = Settled::Wait(panicked, self.pause(&claim));
+            self.write_settled(&claim, wait).await;
         }
     }
 
-    async fn settle(&self, claim: &Claim, claimed: Mark, outcome: Outcome) {
-        let error = match outcome {
-            Ok(()) => return,
-            Err(error) => error,
-        };
+    /// A recording's own task: all the way, or what becomes of it instead. Settled here, so that no
+    /// other recording waits for it.
+    async fn work(self, claim: Claim, claimed: Mark) {
+        if let Err(error) = archive(&self.world, claim.clone()).await {
+            self.settle(&claim, claimed, error).await;
+        }
+    }
+
+    async fn settle(&self, claim: &Claim, claimed: Mark, error: StageError) {
         let failure = Failure {
             stage: error.stage(),
             code: error.code().row().code,
@@ -233,16 +230,16 @@ impl Worker {
             return;
         }
         running.tasks.shutdown().await;
-        for (claim, _) in running.claims.values() {
+        for claim in running.claims.values() {
             self.write_settled(claim, Settled::HandBack).await;
         }
     }
 }
 
 /// All the way, and then the local copy goes.
-async fn archive(world: Arc<World>, claim: Claim) -> Outcome {
+async fn archive(world: &World, claim: Claim) -> Result<(), StageError> {
     let (id, attempt) = (claim.id.clone(), claim.attempt);
-    let archived = pipeline::archive(&world, claim).await?;
+    let archived = pipeline::archive(world, claim).await?;
     tracing::info!(recording = %id, attempt, "archived");
     if let Err(error) = archived.release(&world.spool).await {
         // It goes at the next start.
@@ -262,8 +259,9 @@ struct Queue {
 /// Claims in one transaction what may run now. Fair between PBXs: the one with the fewest running
 /// is served next, and among equals the recording that its PBX will delete first.
 fn claim(tx: &mut Tx, now: UtcMs, most: usize, queues: &mut [Queue]) -> Result<Vec<Claim>, Error> {
-    let pbxs: Vec<&PbxName> = queues.iter().map(|queue| &queue.pbx).collect();
-    recordings::ripen(tx, &pbxs, now)?;
+    for queue in &*queues {
+        recordings::ripen(tx, &queue.pbx, now)?;
+    }
     let mut claimed = Vec::new();
     while claimed.len() < most {
         let mut next: Option<((usize, UtcMs), &mut Queue, i64)> = None;

@@ -64,9 +64,8 @@ def large(rounds: int) -> None:
     archive_table(title, "MB", costs, scale=LARGE_BYTES / 1e6, per=1)
 
 
-def recordings(count: int, mean_bytes: int) -> list[str]:
+def recordings(count: int, mean_bytes: int, directory=MADE / "recordings") -> list[str]:
     """Whole frames of the recordings in tests/audio, joined; sizes from a third of the mean on."""
-    directory = MADE / "recordings"
     directory.mkdir(exist_ok=True)
     sources = sorted((ROOT / "tests/audio").glob("23*.mp3"))
     frames = b"".join(source.read_bytes() for source in sources)
@@ -151,7 +150,7 @@ class Measured:
             return run_once(len(self.urls), command, s3_environment())
 
 
-def announce(service, urls: list[str]) -> None:
+def announce(service, urls: list[str], pbx: str = "hq") -> None:
     """Posts an announcement each, over as many connections as there are downloads at a time."""
 
     def post(some: list[str]) -> None:
@@ -163,7 +162,7 @@ def announce(service, urls: list[str]) -> None:
                     f'"Callerid": "05552221133", "User": "117", "Id": "{leg}" }}'
                 )
                 connection.sendall(
-                    f"POST {service.hook_path} HTTP/1.1\r\nHost: callvault\r\n"
+                    f"POST {service.path(pbx)} HTTP/1.1\r\nHost: callvault\r\n"
                     f"Content-Type: application/json\r\nContent-Length: {len(event)}\r\n\r\n{event}".encode()
                 )
                 answer = connection.recv(4096)

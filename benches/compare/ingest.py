@@ -38,7 +38,7 @@ def measure(rounds: int, disk: str, env: dict[str, str]) -> None:
             archive = pathlib.Path(tempfile.mkdtemp(dir=TMP))
             store = f'kind = "directory"\npath = "{archive}"\n'
             with callvault(store, env=env) as service:
-                url = f"http://{service.hook[0]}:{service.hook[1]}{service.hook_path}"
+                url = f"http://{service.hook[0]}:{service.hook[1]}{service.path('hq')}"
                 return posted(url, connections, service.pid, service.index, "delivery")
 
         parties = {

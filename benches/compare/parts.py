@@ -66,9 +66,9 @@ def running(command, log: pathlib.Path, **kwargs):
 
 
 @contextlib.contextmanager
-def peer(*words):
+def peer(*words, port: int = 0):
     """One of the servers in peers/; gives its address."""
-    command = [PEERS, *map(str, words)]
+    command = [PEERS, *map(str, [port, *words])]
     with running(command, TMP / "peers.log", stdout=subprocess.PIPE) as child:
         yield f"127.0.0.1:{int(child.stdout.readline())}"
 
@@ -107,13 +107,13 @@ def median(costs, figure) -> float:
     return statistics.median(figure(cost) for cost in costs)
 
 
-def interleaved(rounds: int, parties):
+def interleaved(rounds: int, parties, warm_up: int = 1):
     """Each party once a round, in turn. The first round warms up and is not counted."""
     costs = {name: [] for name in parties}
-    for nth in range(rounds + 1):
+    for nth in range(rounds + warm_up):
         for name, party in parties.items():
             cost = party(nth)
-            if nth > 0:
+            if nth >= warm_up:
                 costs[name].append(cost)
     return costs
 

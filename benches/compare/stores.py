@@ -16,6 +16,7 @@ from parts import BIN, CALLVAULT, TMP, running, wait_for
 
 ACCESS, SECRET, BUCKET = "bench", "bench-secret-of-a-store", "calls"
 HOOK_SECRET = "0123456789abcdef0123456789abcdef"
+AT_ONCE = 'workers = 16\nwait_for_late_events = "1ms"\n'
 PORTS = ["master", "volume", "filer", "s3", "admin"]
 
 
@@ -84,23 +85,26 @@ class Callvault:
         self.hook = (host, int(port))
         self.index = directory / "data/index.sqlite"
 
-    @property
-    def hook_path(self) -> str:
-        return f"/hook/hq/{HOOK_SECRET}"
+    def path(self, pbx: str) -> str:
+        """The hook's."""
+        return f"/hook/{pbx}/{HOOK_SECRET}"
 
 
 @contextlib.contextmanager
-def callvault(store: str, source: str = "127.0.0.1:9", env=None):
-    """With 16 at a time, due at once; ready, its store tried."""
+def callvault(store: str, source: str = "127.0.0.1:9", env=None, concurrency=16, archive=AT_ONCE, **others):
+    """With 16 at a time, due at once, unless told otherwise; ready, its store tried. `others` are
+    PBXs beside `hq`, and where each serves its recordings."""
     directory = pathlib.Path(tempfile.mkdtemp(dir=TMP))
     settings = directory / "callvault.toml"
     settings.write_text(
         f'data_dir = "{directory}/data"\n'
         '[listen]\nhook = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\n'
-        f'[[pbx]]\nname = "hq"\ntimezone = "UTC"\nbase_url = "http://{source}"\n'
-        f'hook_secret = "{HOOK_SECRET}"\nconcurrency = 16\n'
-        f"[store]\n{store}"
-        '[archive]\nworkers = 16\nwait_for_late_events = "1ms"\n'
+        + "".join(
+            f'[[pbx]]\nname = "{pbx}"\ntimezone = "UTC"\nbase_url = "http://{source}"\n'
+            f'hook_secret = "{HOOK_SECRET}"\nconcurrency = {concurrency}\n'
+            for pbx, source in {"hq": source, **others}.items()
+        )
+        + f"[store]\n{store}[archive]\n{archive}"
     )
     command = [CALLVAULT, "--config", settings, "serve"]
     # As systemd/callvault.service has it.

@@ -219,21 +219,23 @@ pub(super) const FOLLOW: &str = "UPDATE recording INDEXED BY recording_by_call \
         IS NOT (n.sorted_ms, n.local_ms, n.number_id, n.extension, n.did, n.direction, \
             n.outcome, n.duration_s)";
 
-/// Marks what has fallen due of these PBXs as ripe, so many at a time. What is of a PBX that the
-/// settings do not name waits until they do.
-pub fn ripen(tx: &mut Tx, pbxs: &[&PbxName], now: UtcMs) -> Result<(), Error> {
-    let sql = "UPDATE recording SET ripe = 1 WHERE id IN (SELECT id FROM recording \
-        WHERE state = 'pending' AND lease_ms IS NULL AND ripe = 0 AND due_ms <= ?1 \
-          AND pbx IN (SELECT value FROM json_each(?2)) \
-        ORDER BY due_ms LIMIT 1000)";
-    let pbxs = serde_json::json!(pbxs).to_string();
-    execute(tx, "see what has fallen due", sql, params![now.0, pbxs])?;
+/// Marks what has fallen due of a PBX as ripe, so many at a time. What is of a PBX that the settings
+/// do not name waits until they do.
+pub fn ripen(tx: &mut Tx, pbx: &PbxName, now: UtcMs) -> Result<(), Error> {
+    let key = params![pbx.as_str(), now.0];
+    execute(tx, "see what has fallen due", RIPEN, key)?;
     Ok(())
 }
 
+/// The index is named, here and below, lest SQLite reads all that is pending at each claim: of the
+/// indexes that would do, it has no statistics to choose by.
+pub(super) const RIPEN: &str = "UPDATE recording SET ripe = 1 WHERE id IN \
+    (SELECT id FROM recording INDEXED BY recording_due \
+     WHERE pbx = ?1 AND state = 'pending' AND lease_ms IS NULL AND ripe = 0 AND due_ms <= ?2 \
+     ORDER BY due_ms LIMIT 1000)";
+
 /// When the next recording of these PBXs falls due; at once where one is ripe.
 pub fn next_due(db: &Db, pbxs: &[PbxName], now: UtcMs) -> Result<Option<UtcMs>, Error> {
-    let pbxs = serde_json::json!(pbxs).to_string();
     let ripe = "SELECT EXISTS (SELECT 1 FROM recording WHERE ripe = 1)";
     let ripe: Option<bool> = first(db, "see whether anything is ripe", ripe, [], |row| {
         row.get(0)
@@ -241,12 +243,17 @@ pub fn next_due(db: &Db, pbxs: &[PbxName], now: UtcMs) -> Result<Option<UtcMs>, 
     if ripe == Some(true) {
         return Ok(Some(now));
     }
-    let sql = "SELECT min(due_ms) FROM recording \
-        WHERE state = 'pending' AND lease_ms IS NULL AND ripe = 0 \
-          AND pbx IN (SELECT value FROM json_each(?1))";
-    let due = first(db, "see what falls due next", sql, [pbxs], |row| row.get(0))?;
-    Ok(due.flatten().map(UtcMs))
+    let mut next: Option<i64> = None;
+    for pbx in pbxs {
+        let what = "see what falls due next";
+        let due: Option<Option<i64>> = first(db, what, NEXT_DUE, [pbx.as_str()], |row| row.get(0))?;
+        next = next.into_iter().chain(due.flatten()).min();
+    }
+    Ok(next.map(UtcMs))
 }
+
+pub(super) const NEXT_DUE: &str = "SELECT min(due_ms) FROM recording INDEXED BY recording_due \
+    WHERE pbx = ?1 AND state = 'pending' AND lease_ms IS NULL AND ripe = 0";
 
 /// The row of a PBX's oldest ripe recording, and when that was announced: the one that the PBX
 /// will delete first.

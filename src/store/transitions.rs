@@ -190,11 +190,12 @@ pub fn give_up(tx: &mut Tx, claim: &Claim, failure: &Failure, now: UtcMs) -> Res
     )
 }
 
-/// Hands an interrupted attempt back: it does not count, and is due at once.
+/// Hands an interrupted attempt back: it does not count, and is due at once. One that was settled
+/// all the same, as it was interrupted, counts.
 pub fn hand_back(tx: &mut Tx, claim: &Claim, now: UtcMs) -> Result<(), Error> {
     attempts::forget(tx, claim)?;
     let sql = "UPDATE recording SET lease_ms = NULL, attempt = attempt - 1, due_ms = ?3 \
-        WHERE id = ?1 AND state = 'pending' AND attempt = ?2";
+        WHERE id = ?1 AND state = 'pending' AND attempt = ?2 AND lease_ms IS NOT NULL";
     held(
         claim,
         execute(

@@ -17,11 +17,12 @@ pub struct Request<'c> {
     pub to: &'c mut TcpStream,
 }
 
-/// Serves on a free port of loopback, and says which.
+/// Serves on a port of loopback, and says which it is.
 pub fn serve(
+    port: u16,
     answer: impl Fn(Request<'_>) -> io::Result<()> + Send + Sync + 'static,
 ) -> io::Result<()> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
     println!("{}", listener.local_addr()?.port());
     let answer = Arc::new(answer);
     for stream in listener.incoming() {

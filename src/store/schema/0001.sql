@@ -209,7 +209,7 @@ CREATE TABLE recording (
     CHECK (state <> 'archived' OR (object_key IS NOT NULL AND original_sha256 IS NOT NULL)),
     CHECK (state <> 'failed' OR (code IS NOT NULL AND last_error IS NOT NULL))
 ) STRICT;
-CREATE INDEX recording_due ON recording (due_ms)
+CREATE INDEX recording_due ON recording (pbx, due_ms)
     WHERE state = 'pending' AND lease_ms IS NULL AND ripe = 0;
 CREATE INDEX recording_ripe ON recording (pbx, announced_ms) WHERE ripe = 1;
 CREATE INDEX recording_leased ON recording (id) WHERE lease_ms IS NOT NULL;

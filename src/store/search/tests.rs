@@ -1,4 +1,5 @@
-//! What SQLite makes of each way along which a search may go: no table is read from end to end.
+//! What SQLite makes of each way along which a search may go, and of what each claim asks: no table
+//! is read from end to end.
 
 use rusqlite::types::Value;
 
@@ -113,6 +114,28 @@ fn no_filter_reads_a_table_from_end_to_end() {
     // The one that is documented: a pattern in which nothing can be looked up.
     let any = plan(&db, numbers::ANY, vec![Value::Null, Value::Null]);
     assert!(any[0].starts_with("SCAN number"), "{any:?}");
+}
+
+#[test]
+fn what_falls_due_is_found_without_looking_at_all_that_waits() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("index.sqlite");
+    Store::open(&path).unwrap();
+    let db = Reader::open(&path).unwrap();
+    let key = [Value::Text("hq".to_owned()), 1.into()];
+    for (sql, values, by) in [
+        (recordings::RIPEN, &key[..], "(pbx=? AND due_ms<?)"),
+        (recordings::NEXT_DUE, &key[..1], "(pbx=?)"),
+    ] {
+        let plan = plan(&db, sql, values.to_vec());
+        assert_is_searched(sql, &plan);
+        let search = format!("SEARCH recording USING INDEX recording_due {by}");
+        assert!(
+            plan.iter()
+                .any(|line| line.replace("COVERING ", "") == search),
+            "{plan:#?}"
+        );
+    }
 }
 
 fn every_statement(listing: &Listing) -> Vec<(String, Vec<Value>)> {

@@ -15,7 +15,7 @@ use crate::support::weed::Weed;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const KEYS: (&str, &str) = ("key-of-anybody", "secret-of-anybody");
-const BY_HEAD: &str = "by the store's own SHA-256";
+const BY_ANSWER: &str = "by the store's own SHA-256, in its answer";
 const BY_READING: &str = "read back and hashed";
 
 /// It heeds neither a checksum nor, where several write one key, the condition.
@@ -64,12 +64,12 @@ fn what_a_store_keeps_is_asked_again_daily_and_believed_anew() {
     };
     wait_for_promises(&inside, "yes");
     announce(&inside, &pbx, &name(0), "archived");
-    assert_eq!(how(&name(0)), BY_HEAD);
+    assert_eq!(how(&name(0)), BY_ANSWER);
     assert!(versions_of("canary") > 0, "they were to be left");
 
     proxy.plan(lies);
     announce(&inside, &pbx, &name(1), "archived");
-    assert_eq!(how(&name(1)), BY_HEAD, "nobody knows yet");
+    assert_eq!(how(&name(1)), BY_ANSWER, "nobody knows yet");
     inside.turn(DAY);
     wait_for_promises(&inside, "no");
     let status = inside.files.cli(&["status"]).stdout;
@@ -95,7 +95,7 @@ fn what_a_store_keeps_is_asked_again_daily_and_believed_anew() {
     inside.turn(DAY);
     wait_for_promises(&inside, "yes");
     announce(&inside, &pbx, &name(4), "archived");
-    assert_eq!(how(&name(4)), BY_HEAD);
+    assert_eq!(how(&name(4)), BY_ANSWER);
 }
 
 #[test]
