@@ -24,7 +24,8 @@ use crate::model::vendor::Vendor;
 use crate::store::recordings::{self, Announced};
 use crate::store::{Db, Error, Store, Tx, calls, damaged, foretold, log};
 
-const BATCH: u32 = 500;
+/// Deliveries at a time: what is answered meanwhile waits until they are saved, some milliseconds.
+const BATCH: u32 = 100;
 /// How soon events are noticed that another process logged.
 const POLL: Duration = Duration::from_millis(500);
 
@@ -117,7 +118,7 @@ impl Correlator {
         failpoint::before(Effect::Fold);
         let kept = self
             .store
-            .write(move |tx| keep(tx, &batch, &pbxs, due_after_ms));
+            .write_patiently(move |tx| keep(tx, &batch, &pbxs, due_after_ms));
         let kept = kept.await?;
         failpoint::after(Effect::Fold);
         if !kept {

@@ -158,6 +158,16 @@ impl Store {
         self.writer.run(operation).await
     }
 
+    /// As `write`, for what nobody waits for: it goes along with another's transaction, if there is
+    /// one soon, so that nothing else is committed later for it.
+    pub async fn write_patiently<T, F>(&self, operation: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Tx) -> Result<T, Error> + Send + 'static,
+    {
+        self.writer.run_patiently(operation).await
+    }
+
     /// Runs a query beside the writer, off the async threads.
     pub async fn read<T, F>(&self, query: F) -> Result<T, Error>
     where
