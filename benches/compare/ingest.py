@@ -13,7 +13,7 @@ import urllib.request
 from parts import BIN, HERE, MADE, TMP, Cost, cpu_s, interleaved, median, peak_mib, running, wait_for
 from stores import callvault, free_ports
 
-CONNECTIONS = [16, 64, 256]
+CONNECTIONS = [1, 16, 64, 256]
 SECONDS = 4
 
 

@@ -105,8 +105,7 @@ impl Weed {
 
     pub async fn create_bucket(&self, name: &str, versioning: bool) {
         let client = self.client();
-        let created = client.create_bucket().bucket(name).send().await;
-        created.expect("create a bucket");
+        taken_in_the_end(|| client.create_bucket().bucket(name).send()).await;
         if versioning {
             let enabled = VersioningConfiguration::builder()
                 .status(BucketVersioningStatus::Enabled)
@@ -122,9 +121,11 @@ impl Weed {
     /// With versioning, as object lock wants it.
     pub async fn create_lock_bucket(&self, name: &str) {
         let client = self.client();
-        let created = client.create_bucket().bucket(name);
-        let created = created.object_lock_enabled_for_bucket(true).send().await;
-        created.expect("create a bucket with object lock");
+        taken_in_the_end(|| {
+            let create = client.create_bucket().bucket(name);
+            create.object_lock_enabled_for_bucket(true).send()
+        })
+        .await;
     }
 
     /// Mode and end of an object's lock.
@@ -321,4 +322,19 @@ fn is_healthy(s3: SocketAddr) -> bool {
         std::io::Result::Ok(status)
     };
     matches!(ask(), Ok(status) if status.ends_with(b" 200"))
+}
+
+/// A store that calls itself healthy may not have found its own parts yet.
+async fn taken_in_the_end<T, E: std::fmt::Debug, F: Future<Output = Result<T, E>>>(
+    mut ask: impl FnMut() -> F,
+) {
+    let deadline = Instant::now() + READY_WITHIN;
+    while let Err(error) = ask().await {
+        let error = format!("{error:?}");
+        if error.contains("BucketAlready") {
+            return;
+        }
+        assert!(Instant::now() < deadline, "make a bucket: {error}");
+        tokio::time::sleep(POLL_EVERY).await;
+    }
 }
