@@ -65,8 +65,8 @@ pub async fn archive(world: &World, claim: Claim) -> Result<Archived, StageError
         Ok(uploaded) => return index::index(world, uploaded).await, // only the index did not know
         Err(claim) => claim,
     };
-    let downloaded = download::download(world, claim).await?; // a body on our disk, synced
-    let verified = verify::verify(world, downloaded).await?; //  audio to the last frame, and all of it
+    let downloaded = download::download(world, claim).await?; // a body on our disk
+    let verified = verify::verify(world, downloaded).await?; //  audio to the last frame, all of it, synced
     let tagged = tag::tag(world, verified).await?; //            key, tag, manifest, digest committed
     let uploaded = upload::upload(world, tagged).await?; //      stored, proved, manifest beside it
     index::index(world, uploaded).await //                       committed: the local copy may go
