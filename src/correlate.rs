@@ -21,8 +21,10 @@ use crate::model::chain::chain;
 use crate::model::event::{Event, Kind, Logged, Reading};
 use crate::model::id::{CallId, EventSeq, PbxName, RecordingId};
 use crate::model::vendor::Vendor;
+use crate::store::log::{self, Unread};
 use crate::store::recordings::{self, Announced};
-use crate::store::{Db, Error, Store, Tx, calls, damaged, foretold, log};
+use crate::store::words::Noted;
+use crate::store::{Db, Error, Store, Tx, calls, damaged, foretold};
 
 /// Deliveries at a time: what is answered meanwhile waits until they are saved, some milliseconds.
 const BATCH: u32 = 100;
@@ -144,28 +146,33 @@ fn read(db: &Db, pbxs: &BTreeMap<PbxName, Pbx>) -> Result<Option<Batch>, Error> 
     if !taken_up {
         unread = log::unread(db, from, BATCH, &vendor)?;
     }
-    let Some((last, ..)) = unread.last() else {
+    let Some(last) = unread.last().map(|unread| unread.seq) else {
         return Ok(None);
     };
     let mut batch = Batch {
         from,
-        to: if taken_up { from } else { *last },
+        to: if taken_up { from } else { last },
         taken_up,
         deliveries: Vec::with_capacity(unread.len()),
         calls: Vec::new(),
         announced: Vec::new(),
     };
     let mut fresh: BTreeMap<CallId, Vec<Logged>> = BTreeMap::new();
-    for (seq, pbx, logged) in unread {
+    for Unread {
+        seq,
+        pbx,
+        logged,
+        duplicate_of,
+    } in unread
+    {
         let mut read = Read {
             seq,
             pbx,
             readings: logged.as_ref().map(read_one).unwrap_or_default(),
-            duplicate_of: None,
+            duplicate_of,
             touches: BTreeMap::new(),
         };
         if let Some(logged) = logged {
-            read.duplicate_of = log::duplicate_of(db, &logged)?;
             read.touches = touches(&logged.pbx, &read.readings);
             for call in read.touches.keys() {
                 fresh.entry(call.clone()).or_default().push(logged.clone());
@@ -236,10 +243,7 @@ fn announced<'a>(
                 recording: file.recording.clone(),
             },
             of: named.map(|of| (of.leg.clone(), of.part)),
-            dated: named.map_or_else(
-                || logged.received.local_date(zone),
-                |of| of.started_local.date(),
-            ),
+            local: named.map_or_else(|| logged.received.local(zone), |of| of.started_local),
             at: logged.received,
             seq: logged.seq,
             source_url: file.url.clone(),
@@ -262,7 +266,12 @@ fn keep(
     if !log::move_correlated(tx, batch.from, batch.to)? {
         return Ok(false);
     }
+    let mut rows = BTreeMap::new();
+    for call in &batch.calls {
+        rows.insert(&call.id, calls::row(tx, &call.id)?);
+    }
     let mut damaged_at = BTreeSet::new();
+    let mut known = BTreeSet::new();
     for read in &batch.deliveries {
         if batch.taken_up && !log::take_up(tx, read.seq)? {
             return Err(Error::LeaseLost(format!("delivery {}", read.seq)));
@@ -277,18 +286,23 @@ fn keep(
                 damaged_at.insert(pbx.clone());
             }
         }
-        for (id, known) in &read.touches {
-            let row = calls::row(tx, id)?;
-            calls::touch(tx, row, read.seq, *known)?;
+        for (id, is_known) in &read.touches {
+            calls::touch(tx, rows[id], read.seq)?;
+            known.extend(is_known.then_some(rows[id]));
         }
     }
+    let mut noted = Noted::default();
     for call in &batch.calls {
-        let row = calls::row(tx, &call.id)?;
-        calls::save(tx, row, call)?;
+        let row = rows[&call.id];
+        calls::save(tx, row, call, &mut noted)?;
         foretold::expect(tx, row, call)?;
     }
+    for row in known {
+        calls::know(tx, row)?;
+    }
     recordings::enqueue(tx, &batch.announced, due_after_ms)?;
-    ownership::settle(tx, &batch.calls, &damaged_at, pbxs)?;
+    ownership::settle(tx, &batch.calls, &damaged_at, pbxs, &mut noted)?;
+    noted.write(tx)?;
     Ok(true)
 }
 

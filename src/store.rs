@@ -15,7 +15,6 @@ pub mod integrity;
 pub mod jobs;
 pub mod links;
 pub mod log;
-pub mod numbers;
 pub mod probe;
 pub mod reasons;
 pub mod recordings;
@@ -25,6 +24,7 @@ pub mod series;
 pub mod status;
 pub mod tokens;
 pub mod transitions;
+pub mod words;
 
 mod open;
 mod writer;

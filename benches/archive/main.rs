@@ -66,9 +66,11 @@ fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     if !index.exists() {
         std::fs::create_dir_all(directory.join("data"))?;
-        let store = Store::open(&index)?;
-        runtime.block_on(seed::seed(&store, count))?;
+        runtime.block_on(seed::seed(&Store::open(&index)?, count))?;
     }
+    let sql = "SELECT count(*) FROM call";
+    let calls: i64 = Reader::open(&index)?.query_row(sql, [], |row| row.get(0))?;
+    runtime.block_on(seed::rates(&Store::open(&index)?, calls as u64, count))?;
     let bytes = std::fs::metadata(&index)?.len() >> 20;
     println!("Index of {bytes} MiB.\n");
     let cases = filters::cases(&Reader::open(&index)?)?;

@@ -11,6 +11,7 @@ use callvault::model::id::{CallId, LegId, RecordingId};
 use callvault::model::time::{Started, UtcMs};
 use callvault::store::log::Delivery;
 use callvault::store::recordings::{self, Announced};
+use callvault::store::words::Noted;
 use callvault::store::{Error, Store, Tx, calls, log};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -54,27 +55,41 @@ struct Made {
     step_ms: i64,
 }
 
+impl Made {
+    /// What goes on behind so many calls, of so many recordings in three years.
+    fn behind(calls: u64, recordings: u64) -> Made {
+        Made {
+            random: Random(230_307_142_318 + calls),
+            recordings: 0,
+            calls,
+            numbers: (recordings / 5).max(1),
+            step_ms: YEARS_MS / (recordings * 7 / 10).max(1) as i64,
+        }
+    }
+
+    /// A transaction of some calls.
+    async fn further(mut self, store: &Store, calls: u64) -> Result<Made, Error> {
+        let write = store.write(move |tx| {
+            let mut noted = Noted::default();
+            for _ in 0..calls {
+                self.add(tx, &mut noted)?;
+            }
+            noted.write(tx)?;
+            settle(tx)?;
+            Ok(self)
+        });
+        write.await
+    }
+}
+
 pub async fn seed(store: &Store, recordings: u64) -> anyhow::Result<()> {
     let calls = recordings * 7 / 10;
-    let mut made = Made {
-        random: Random(230_307_142_318),
-        recordings: 0,
-        calls: 0,
-        numbers: (recordings / 5).max(1),
-        step_ms: YEARS_MS / calls as i64,
-    };
+    let mut made = Made::behind(0, recordings);
     let began = Instant::now();
     let (mut tenths, mut last) = (Vec::new(), (began, 0));
     while made.calls < calls {
-        made = store
-            .write(move |tx| {
-                for _ in 0..CALLS_IN_A_TRANSACTION.min(calls - made.calls) {
-                    made.add(tx)?;
-                }
-                settle(tx)?;
-                Ok(made)
-            })
-            .await?;
+        let some = CALLS_IN_A_TRANSACTION.min(calls - made.calls);
+        made = made.further(store, some).await?;
         if made.calls >= calls * (tenths.len() as u64 + 1) / 10 {
             let seconds = last.0.elapsed().as_secs_f64();
             tenths.push(((made.calls - last.1) as f64 / seconds).round());
@@ -90,8 +105,38 @@ pub async fn seed(store: &Store, recordings: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// How fast calls are written behind those that are there, and into an index that was empty just
+/// now, in turns.
+pub async fn rates(full: &Store, calls: u64, recordings: u64) -> anyhow::Result<()> {
+    const ROUNDS: usize = 15;
+    let directory = tempfile::tempdir()?;
+    let empty = Store::open(&directory.path().join("index.sqlite"))?;
+    let mut sides = [
+        (full, Some(Made::behind(calls, recordings)), Vec::new()),
+        (&empty, Some(Made::behind(0, recordings)), Vec::new()),
+    ];
+    for _ in 0..ROUNDS {
+        for (store, made, seconds) in &mut sides {
+            let further = made.take().expect("it came back");
+            let began = Instant::now();
+            *made = Some(further.further(store, CALLS_IN_A_TRANSACTION).await?);
+            seconds.push(began.elapsed().as_secs_f64());
+        }
+    }
+    let [full, empty] = sides.map(|(_, _, mut seconds)| {
+        seconds.sort_by(f64::total_cmp);
+        CALLS_IN_A_TRANSACTION as f64 / seconds[ROUNDS / 2]
+    });
+    println!(
+        "Written behind {calls} calls: {full:.0} a second; into an empty index: {empty:.0}; \
+         {:.2} of it (medians of {ROUNDS} transactions of {CALLS_IN_A_TRANSACTION}, in turns).\n",
+        full / empty
+    );
+    Ok(())
+}
+
 impl Made {
-    fn add(&mut self, tx: &mut Tx) -> Result<(), Error> {
+    fn add(&mut self, tx: &mut Tx, noted: &mut Noted) -> Result<(), Error> {
         let call = self.call();
         let ended = call.legs.last().and_then(|leg| leg.ended);
         let at = ended.or(call.started.map(|started| started.utc));
@@ -107,8 +152,9 @@ impl Made {
         };
         let seq = log::append(tx, &delivery)?;
         let row = calls::row(tx, &call.id)?;
-        calls::touch(tx, row, seq, true)?;
-        calls::save(tx, row, &call)?;
+        calls::touch(tx, row, seq)?;
+        calls::save(tx, row, &call, noted)?;
+        calls::know(tx, row)?;
         let legs = call.legs.iter();
         let announced = legs.flat_map(|leg| leg.recordings.iter().map(move |name| (leg, name)));
         let announced = announced.map(|(leg, name)| Announced {
@@ -127,7 +173,7 @@ impl Made {
                 },
                 1,
             )),
-            dated: delivery.received.local_date(&TimeZone::UTC),
+            local: delivery.received.local(&TimeZone::UTC),
             at: delivery.received,
             seq,
             source_url: format!("https://pbx.example/webapi/recording/{name}.mp3"),

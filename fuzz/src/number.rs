@@ -1,7 +1,7 @@
 //! Any two texts as numbers: what matches is found where it is looked up, and a pattern means what
 //! a plainer reading of it means.
 
-use callvault::model::number::{Candidates, candidates, digits, matches, tail};
+use callvault::model::number::{Candidates, candidates, digits, is_lettered, matches, runs, tail};
 
 pub fn check(data: &[u8]) {
     let [asked, number] = super::lines(data);
@@ -30,7 +30,11 @@ fn is_candidate(asked: &str, number: &str) -> bool {
     match candidates(asked) {
         Candidates::All | Candidates::Any => true,
         Candidates::Same { tail: own } => asked == number || own.is_some() && own == tail(number),
-        Candidates::Holding(runs) => runs.iter().all(|run| digits(number).contains(run)),
+        Candidates::Holding(asked) => {
+            let digits = digits(number);
+            asked.iter().all(|run| runs(&digits).any(|own| own == run))
+        }
+        Candidates::Lettered => is_lettered(number),
     }
 }
 

@@ -197,7 +197,7 @@ fn reason_of_damage(damaged: &[(String, UtcMs)]) -> Option<String> {
 }
 
 fn today(db: &Db, pbx: &Pbx, now: UtcMs) -> Result<Today, Error> {
-    let day = now.local_date(&pbx.timezone);
+    let day = now.local(&pbx.timezone).date();
     let Since {
         events,
         calls,

@@ -10,6 +10,7 @@ use crate::model::call::Call;
 use crate::model::damaged;
 use crate::model::id::{CallId, LegId, PbxName};
 use crate::store::damaged::{self as ends, Waiting};
+use crate::store::words::Noted;
 use crate::store::{Error, Tx, calls, foretold, log};
 
 /// Settles what the changed calls, or newly damaged ids at `damaged_at`, may have decided.
@@ -18,6 +19,7 @@ pub fn settle(
     changed: &[Call],
     damaged_at: &BTreeSet<PbxName>,
     pbxs: &BTreeMap<PbxName, Pbx>,
+    noted: &mut Noted,
 ) -> Result<(), Error> {
     let touched = changed.iter().map(|call| &call.id.pbx);
     let touched: BTreeSet<&PbxName> = touched.chain(damaged_at).collect();
@@ -28,7 +30,7 @@ pub fn settle(
                     .iter()
                     .any(|call| call.id.pbx == *pbx && concerns(&waiting, call));
             if affected {
-                decide(tx, pbx, &waiting, pbxs)?;
+                decide(tx, pbx, &waiting, pbxs, noted)?;
             }
         }
     }
@@ -50,6 +52,7 @@ fn decide(
     pbx: &PbxName,
     waiting: &Waiting,
     pbxs: &BTreeMap<PbxName, Pbx>,
+    noted: &mut Noted,
 ) -> Result<(), Error> {
     let candidates = ends::candidates(tx, pbx, &waiting.damaged.id_rest)?;
     let owner = damaged::owner(&waiting.damaged, &candidates);
@@ -63,19 +66,25 @@ fn decide(
             call: leg.call.clone(),
         };
         let row = calls::row(tx, &id)?;
-        refold(tx, row, id, pbxs)?;
+        refold(tx, row, id, pbxs, noted)?;
     }
     Ok(())
 }
 
-fn refold(tx: &mut Tx, row: i64, id: CallId, pbxs: &BTreeMap<PbxName, Pbx>) -> Result<(), Error> {
+fn refold(
+    tx: &mut Tx,
+    row: i64,
+    id: CallId,
+    pbxs: &BTreeMap<PbxName, Pbx>,
+    noted: &mut Noted,
+) -> Result<(), Error> {
     let vendor = |name: &PbxName| pbxs.get(name).map(|pbx| pbx.vendor);
     let events = log::of_call(tx, row, &vendor)?;
     let Some(pbx) = pbxs.get(&id.pbx) else {
         return Ok(());
     };
     let call = Call::fold(id, &pbx.zone, &events);
-    calls::save(tx, row, &call)?;
+    calls::save(tx, row, &call, noted)?;
     // The end that was found may be the only one there is.
     foretold::expect(tx, row, &call)
 }

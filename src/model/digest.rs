@@ -26,13 +26,6 @@ impl Digest {
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
-
-    /// The first eight bytes as a number: an index key, never a proof.
-    pub fn prefix64(&self) -> i64 {
-        let mut first = [0u8; 8];
-        first.copy_from_slice(&self.0[..8]);
-        i64::from_be_bytes(first)
-    }
 }
 
 impl fmt::Display for Digest {

@@ -5,6 +5,10 @@
 use std::collections::BTreeSet;
 
 const SHORTEST_SUFFIX_DIGITS: usize = 6;
+/// So many digits in a row are looked up in an index: of a number each run of both lengths, of a
+/// pattern the long ones, where it has any. Of ten million calls some hundred have a long one.
+const RUN_SHORT: usize = 3;
+const RUN_LONG: usize = 5;
 /// More runs than a number has digits narrow nothing further.
 const RUNS_MAX: usize = 24;
 
@@ -36,8 +40,10 @@ pub enum Candidates {
     All,
     /// The same text, and those of this [`tail`].
     Same { tail: Option<String> },
-    /// Their digits hold each of these runs of three.
+    /// Their digits hold each of these runs.
     Holding(Vec<String>),
+    /// There are letters in them.
+    Lettered,
     /// Nothing that could be looked up: each has to be looked at.
     Any,
 }
@@ -51,14 +57,25 @@ pub fn candidates(asked: &str) -> Candidates {
     }
     // What fits a pattern with digits in it fits it by its digits alone.
     let pattern = digits(asked);
-    let runs = pattern.split('*').flat_map(|run| run.as_bytes().windows(3));
-    let runs: BTreeSet<String> = runs
-        .map(|three| three.iter().map(|byte| char::from(*byte)).collect())
-        .collect();
-    match runs.is_empty() {
-        true => Candidates::Any,
-        false => Candidates::Holding(runs.into_iter().take(RUNS_MAX).collect()),
+    let pieces = pattern.split('*');
+    // The longer, the fewer numbers have it.
+    let runs = pieces.flat_map(|piece| match piece.len() {
+        0..RUN_LONG => runs_of(RUN_SHORT, piece),
+        _ => runs_of(RUN_LONG, piece),
+    });
+    let runs: BTreeSet<String> = runs.map(str::to_owned).collect();
+    if !runs.is_empty() {
+        return Candidates::Holding(runs.into_iter().take(RUNS_MAX).collect());
     }
+    let has_digits = pattern.contains(|c: char| c.is_ascii_digit());
+    match is_lettered(asked) && !has_digits {
+        true => Candidates::Lettered,
+        false => Candidates::Any,
+    }
+}
+
+pub fn is_lettered(number: &str) -> bool {
+    number.contains(char::is_alphabetic)
 }
 
 /// The last digits of a number that is long enough to be matched by its end: two that match so
@@ -67,6 +84,17 @@ pub fn tail(number: &str) -> Option<String> {
     let digits = significant(number);
     let at = digits.len().checked_sub(SHORTEST_SUFFIX_DIGITS)?;
     Some(digits[at..].to_owned())
+}
+
+/// The runs by which a number is found, of what [`digits`] left of it.
+pub fn runs(digits: &str) -> impl Iterator<Item = &str> {
+    let runs = runs_of(RUN_SHORT, digits).chain(runs_of(RUN_LONG, digits));
+    runs.filter(|run| !run.contains('*'))
+}
+
+fn runs_of(length: usize, digits: &str) -> impl Iterator<Item = &str> {
+    let starts = 0..(digits.len() + 1).saturating_sub(length);
+    starts.filter_map(move |at| digits.get(at..at + length))
 }
 
 /// A number without what it is only written with.
@@ -104,7 +132,7 @@ fn glob(pattern: &[u8], text: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Candidates, candidates, digits, matches, tail};
+    use super::{Candidates, candidates, digits, is_lettered, matches, runs, tail};
 
     #[test]
     fn numbers() {
@@ -145,7 +173,11 @@ mod tests {
             Candidates::Same { tail: own } => {
                 asked == number || own.is_some() && own == tail(number)
             }
-            Candidates::Holding(runs) => runs.iter().all(|run| digits(number).contains(run)),
+            Candidates::Holding(asked) => {
+                let digits = digits(number);
+                asked.iter().all(|run| runs(&digits).any(|own| own == run))
+            }
+            Candidates::Lettered => is_lettered(number),
         }
     }
 
@@ -163,7 +195,8 @@ mod tests {
                 },
             ),
             ("*55*", Candidates::Any),
-            ("anon*", Candidates::Any),
+            ("anon*", Candidates::Lettered),
+            ("a1*", Candidates::Any),
             ("*5 53*", holding(&["553"])),
             ("0555*22", holding(&["055", "555"])),
         ] {

@@ -31,12 +31,11 @@ impl UtcMs {
 
     /// `14:23:18`
     pub fn time_of_day(self, zone: &TimeZone) -> String {
-        let local = self.timestamp().to_zoned_datetime(zone.clone()).datetime();
-        local.strftime("%T").to_string()
+        self.local(zone).strftime("%T").to_string()
     }
 
-    pub fn local_date(self, zone: &TimeZone) -> jiff::civil::Date {
-        self.timestamp().to_zoned_datetime(zone.clone()).date()
+    pub fn local(self, zone: &TimeZone) -> DateTime {
+        self.timestamp().to_zoned_datetime(zone.clone()).datetime()
     }
 
     /// Out of range instants (beyond the year 9999) are shown at the range's end.

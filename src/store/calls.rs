@@ -1,10 +1,11 @@
 //! Calls, legs and readings: what was derived from the event log.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use rusqlite::{Row, params};
 
-use super::{Db, Error, Tx, all, execute, first, numbers, parsed, recordings, word};
+use super::words::{self, Noted};
+use super::{Db, Error, Tx, all, execute, first, parsed, recordings, word};
 use crate::model::call::{Call, Leg, Outcome};
 use crate::model::event::{Direction, Finish, Reading, Transfer};
 use crate::model::id::{CallId, EventSeq, LegId, RecordingName};
@@ -32,29 +33,29 @@ pub fn row(tx: &mut Tx, id: &CallId) -> Result<i64, Error> {
     Ok(tx.last_insert_rowid())
 }
 
-/// Notes that a delivery says something about a call; `known` unless it is of an unknown kind.
-pub fn touch(tx: &mut Tx, call_id: i64, seq: EventSeq, known: bool) -> Result<(), Error> {
+/// Notes that a delivery says something about a call.
+pub fn touch(tx: &mut Tx, call_id: i64, seq: EventSeq) -> Result<(), Error> {
     let sql = "INSERT OR IGNORE INTO call_delivery (call_id, seq) VALUES (?1, ?2)";
     execute(tx, "note an event of a call", sql, params![call_id, seq.0])?;
-    if known {
-        let sql = "UPDATE call SET known = 1 WHERE id = ?1 AND known = 0";
-        execute(tx, "note that a call is known", sql, [call_id])?;
-    }
     Ok(())
 }
 
-/// Writes what the fold found, in place of what it found before, and what listings go by with it.
-pub fn save(tx: &mut Tx, call_id: i64, call: &Call) -> Result<(), Error> {
-    let before = saved(tx, call_id)?;
-    let number = match &call.external {
-        Some(external) => Some(numbers::row(tx, external)?),
-        None => None,
-    };
+/// Notes that an event of a known kind named a call. After [`save`], for only then it is listed.
+pub fn know(tx: &mut Tx, call_id: i64) -> Result<(), Error> {
+    let sql = "UPDATE call SET known = 1 WHERE id = ?1 AND known = 0";
+    execute(tx, "note that a call is known", sql, [call_id])?;
+    Ok(())
+}
+
+/// Writes what the fold found, in place of what it found before, and what listings go by with it:
+/// what the call is found by now, and was not before, is left to be noted.
+pub fn save(tx: &mut Tx, call_id: i64, call: &Call, noted: &mut Noted) -> Result<(), Error> {
+    let before = read(tx, call_id)?;
     // An index is written only for what has changed.
-    let sql = "UPDATE call SET (direction, number_id, did, started_ms, started_local, \
+    let sql = "UPDATE call SET (direction, external, did, started_ms, started_local, \
             ambiguous_hour, outcome, ring_path, sorted_ms, local_ms, longest_s, shortest_s) = \
             (?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, coalesce(?5, 0), ?10, ?11, ?12) \
-        WHERE id = ?1 AND (direction, number_id, did, started_ms, started_local, \
+        WHERE id = ?1 AND (direction, external, did, started_ms, started_local, \
             ambiguous_hour, outcome, ring_path, longest_s, shortest_s) \
             IS NOT (?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?11, ?12)";
     let started = call.started.as_ref();
@@ -62,7 +63,7 @@ pub fn save(tx: &mut Tx, call_id: i64, call: &Call) -> Result<(), Error> {
     let row = params![
         call_id,
         call.direction.map(Direction::as_str),
-        number,
+        call.external,
         call.did,
         started.map(|started| started.utc.0),
         started.map(Started::local_text),
@@ -75,34 +76,31 @@ pub fn save(tx: &mut Tx, call_id: i64, call: &Call) -> Result<(), Error> {
     ];
     execute(tx, "save a call", sql, row)?;
     save_legs(tx, call_id, call, &before)?;
-    save_participants(tx, call_id, call, &before)?;
+    let mut words = words::of_call(call);
+    let at = call.place().at;
+    if at == before.place().at {
+        let known = words::of_call(&before);
+        words.retain(|word| !known.contains(word));
+    }
+    noted.extend(at, words);
     recordings::follow(tx, call_id, &call.id)
 }
 
-/// What was saved of a call before.
-struct Saved {
-    sorted_ms: i64,
-    ring_path: Vec<String>,
-    legs: Vec<Leg>,
-}
-
-fn saved(db: &Db, call_id: i64) -> Result<Saved, Error> {
-    let sql = "SELECT sorted_ms, ring_path FROM call WHERE id = ?1";
-    let row = first(db, "read a saved call", sql, [call_id], |row| {
-        Ok((row.get(0)?, row.get::<_, String>(1)?))
+/// A call as it is saved, without its recordings.
+fn read(db: &Db, call_id: i64) -> Result<Call, Error> {
+    let sql = "SELECT c.pbx, c.call, c.direction, c.external, c.did, c.started_ms, \
+        c.started_local, c.ambiguous_hour, c.outcome, c.ring_path, c.id FROM call c WHERE c.id = ?1";
+    let read = first(db, "read a saved call", sql, [call_id], loaded)?;
+    let (_, mut call) = read.ok_or_else(|| Error::Damaged {
+        what: "read a saved call",
+        found: "no such call".to_owned(),
     })?;
-    let (sorted_ms, ring_path) = row.unwrap_or_default();
-    Ok(Saved {
-        sorted_ms,
-        ring_path: serde_json::from_str(&ring_path).unwrap_or_default(),
-        legs: legs(db, &[call_id])?
-            .into_iter()
-            .map(|(_, leg)| leg)
-            .collect(),
-    })
+    let legs = legs(db, &[call_id])?;
+    call.legs = legs.into_iter().map(|(_, leg)| leg).collect();
+    Ok(call)
 }
 
-fn save_legs(tx: &mut Tx, call_id: i64, call: &Call, before: &Saved) -> Result<(), Error> {
+fn save_legs(tx: &mut Tx, call_id: i64, call: &Call, before: &Call) -> Result<(), Error> {
     let bare = |leg: &Leg| Leg {
         recordings: Vec::new(),
         ..leg.clone()
@@ -115,34 +113,6 @@ fn save_legs(tx: &mut Tx, call_id: i64, call: &Call, before: &Saved) -> Result<(
     call.legs
         .iter()
         .try_for_each(|leg| save_leg(tx, call_id, call, leg))
-}
-
-/// Who rang or talked, and who talked.
-fn participants<'a>(legs: &'a [Leg], ring_path: &'a [String]) -> BTreeMap<&'a str, bool> {
-    let rang = ring_path.iter().map(|user| (user.as_str(), false));
-    let talked = legs.iter().filter_map(|leg| leg.extension.as_deref());
-    rang.chain(talked.map(|user| (user, true))).collect()
-}
-
-fn save_participants(tx: &mut Tx, call_id: i64, call: &Call, before: &Saved) -> Result<(), Error> {
-    let sorted_ms = call.started.map_or(0, |started| started.utc.0);
-    let old = participants(&before.legs, &before.ring_path);
-    let new = participants(&call.legs, &call.ring_path);
-    if (before.sorted_ms, &old) == (sorted_ms, &new) {
-        return Ok(());
-    }
-    let sql = "DELETE FROM participant WHERE extension = ?1 AND sorted_ms = ?2 AND call_id = ?3";
-    for extension in old.keys() {
-        let key = params![extension, before.sorted_ms, call_id];
-        execute(tx, "replace who took part", sql, key)?;
-    }
-    let sql = "INSERT INTO participant (extension, sorted_ms, call_id, talked) \
-        VALUES (?1, ?2, ?3, ?4)";
-    for (extension, talked) in new {
-        let row = params![extension, sorted_ms, call_id, talked];
-        execute(tx, "note who took part", sql, row)?;
-    }
-    Ok(())
 }
 
 fn save_leg(tx: &mut Tx, call_id: i64, call: &Call, leg: &Leg) -> Result<(), Error> {
@@ -214,10 +184,9 @@ pub fn load(db: &Db, id: &CallId) -> Result<Option<(i64, Call)>, Error> {
 
 /// Calls by their rows, in that order: three statements, however many they are.
 pub fn load_all(db: &Db, rows: &[i64]) -> Result<Vec<Call>, Error> {
-    let sql = "SELECT c.pbx, c.call, c.direction, n.number, c.did, c.started_ms, c.started_local, \
+    let sql = "SELECT c.pbx, c.call, c.direction, c.external, c.did, c.started_ms, c.started_local, \
             c.ambiguous_hour, c.outcome, c.ring_path, c.id \
-        FROM json_each(?1) asked CROSS JOIN call c ON c.id = asked.value \
-        LEFT JOIN number n ON n.id = c.number_id ORDER BY asked.key";
+        FROM json_each(?1) asked CROSS JOIN call c ON c.id = asked.value ORDER BY asked.key";
     let asked = serde_json::json!(rows).to_string();
     let mut calls = all(db, "read calls", sql, [&asked], loaded)?;
     let places: HashMap<i64, usize> = calls.iter().map(|(row, _)| *row).zip(0..).collect();

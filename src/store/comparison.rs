@@ -107,10 +107,10 @@ pub fn other(
 ) -> Result<(), Error> {
     let sql = r#"INSERT OR IGNORE INTO recording (pbx, recording, call, leg, part, dated,
         announced_ms, announced_seq, source_url, fetch_path, announced_flags, state, due_ms,
-        window_ms, original_sha256, original_bytes, media_ms, sorted_ms, local_ms, number_id,
+        window_ms, original_sha256, original_bytes, media_ms, sorted_ms, local_ms, external,
         extension, did, direction, outcome, duration_s)
         SELECT pbx, ?2, call, leg, part, dated, ?3, announced_seq, source_url, fetch_path,
-            '["conflict"]', 'pending', ?3, ?3, ?4, ?5, ?6, sorted_ms, local_ms, number_id,
+            '["conflict"]', 'pending', ?3, ?3, ?4, ?5, ?6, sorted_ms, local_ms, external,
             extension, did, direction, outcome, duration_s FROM recording WHERE id = ?1"#;
     let row = params![
         due.row,

@@ -84,9 +84,9 @@ pub fn set_owner(
 /// Legs whose id ends in the text. Six characters (`_31-1` and a digit) go by the index; with fewer
 /// the rest of a damaged id shows no more than its counter, and every leg is looked at.
 pub fn candidates(db: &Db, pbx: &PbxName, id_rest: &str) -> Result<Vec<Candidate>, Error> {
-    let select = "SELECT c.call, l.leg, l.extension, n.number, l.end_is_certain \
-        FROM leg l JOIN call c ON c.id = l.call_id LEFT JOIN number n ON n.id = c.number_id \
-        WHERE substr(l.name, -length(?2)) = ?2 AND c.pbx = ?1";
+    let select = "SELECT c.call, l.leg, l.extension, c.external, l.end_is_certain \
+        FROM leg l JOIN call c ON c.id = l.call_id \
+        WHERE substr(l.name, -length(?2)) = ?2 AND c.pbx = ?1 AND l.end_is_certain = 0";
     let sql = match id_rest.len() {
         0..6 => select.to_owned(),
         _ => format!("{select} AND substr(l.name, -6) = substr(?2, -6)"),

@@ -34,7 +34,7 @@ pub type VendorOf<'a> = &'a dyn Fn(&PbxName) -> Option<Vendor>;
 
 pub fn append(tx: &mut Tx, delivery: &Delivery) -> Result<EventSeq, Error> {
     let sql = "INSERT INTO delivery \
-        (pbx, received_ms, live, method, content_type, target, peer, raw, digest64) \
+        (pbx, received_ms, live, method, content_type, target, peer, raw, raw_key) \
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
     let row = params![
         delivery.pbx.as_str(),
@@ -45,20 +45,37 @@ pub fn append(tx: &mut Tx, delivery: &Delivery) -> Result<EventSeq, Error> {
         delivery.target,
         delivery.peer,
         delivery.raw,
-        Digest::of(&delivery.raw).prefix64(),
+        raw_key(&delivery.raw),
     ];
     execute(tx, "log a delivery", sql, row)?;
     Ok(EventSeq(tx.last_insert_rowid()))
 }
 
+/// Where equal deliveries lie in their index: equal bytes have equal keys, others seldom. What is of
+/// one minute lies together where a call's stamp can be seen in it, so that the index is written at
+/// its end and not all over.
+fn raw_key(raw: &[u8]) -> i64 {
+    const HASH_BITS: u32 = 29;
+    let hash = Digest::of(raw).as_bytes()[..4]
+        .iter()
+        .fold(0, |hash, byte| hash << 8 | i64::from(*byte));
+    let stamped = raw
+        .windows(13)
+        .find(|text| text[12] == b'_' && text[..12].iter().all(u8::is_ascii_digit));
+    let minute = stamped.map_or(0, |text| {
+        let digits = text[..10].iter().map(|digit| i64::from(digit - b'0'));
+        digits.fold(0, |minute, digit| minute * 10 + digit)
+    });
+    minute << HASH_BITS | hash & ((1 << HASH_BITS) - 1)
+}
+
 /// Logs deliveries of which fewer copies are in the log than is said beside each; returns how many
 /// were missing.
 pub fn append_missing(tx: &mut Tx, deliveries: &[(Delivery, u64)]) -> Result<u64, Error> {
-    let sql = "SELECT count(*) FROM delivery WHERE digest64 = ?1 AND pbx = ?2 AND raw = ?3";
+    let sql = "SELECT count(*) FROM delivery WHERE raw_key = ?1 AND pbx = ?2 AND raw = ?3";
     let mut logged = 0;
     for (delivery, copies) in deliveries {
-        let digest = Digest::of(&delivery.raw).prefix64();
-        let key = params![digest, delivery.pbx.as_str(), delivery.raw];
+        let key = params![raw_key(&delivery.raw), delivery.pbx.as_str(), delivery.raw];
         let there: Option<i64> = first(tx, "count equal deliveries", sql, key, |row| row.get(0))?;
         if (there.unwrap_or(0) as u64) < *copies {
             append(tx, delivery)?;
@@ -97,26 +114,44 @@ pub fn move_correlated(tx: &mut Tx, from: EventSeq, to: EventSeq) -> Result<bool
 }
 
 const LOGGED: &str = "SELECT d.seq, d.pbx, d.received_ms, d.live, d.raw, d.method FROM delivery d";
+const UNREAD: &str = "SELECT d.seq, d.pbx, d.received_ms, d.live, d.raw, d.method, \
+    (SELECT min(o.seq) FROM delivery o WHERE o.raw_key = d.raw_key AND o.pbx = d.pbx \
+        AND o.raw = d.raw AND o.seq < d.seq) FROM delivery d";
 
-/// A delivery to be read; without vendor it is passed over, and stays visible as not read yet.
-pub type Unread = (EventSeq, PbxName, Option<Logged>);
+/// A delivery to be read.
+pub struct Unread {
+    pub seq: EventSeq,
+    pub pbx: PbxName,
+    /// None without a vendor: it is passed over, and stays visible as not read yet.
+    pub logged: Option<Logged>,
+    /// The first delivery of the same PBX with the same bytes, if this one is not it.
+    pub duplicate_of: Option<EventSeq>,
+}
+
+fn to_be_read(row: &Row, vendor: VendorOf) -> rusqlite::Result<Unread> {
+    Ok(Unread {
+        seq: EventSeq(row.get(0)?),
+        pbx: parsed(row.get(1)?)?,
+        logged: logged(row, vendor)?,
+        duplicate_of: row.get::<_, Option<i64>>(6)?.map(EventSeq),
+    })
+}
 
 /// The next deliveries that nobody has read yet, oldest first, and not many bytes at once.
 pub fn unread(db: &Db, after: EventSeq, most: u32, vendor: VendorOf) -> Result<Vec<Unread>, Error> {
     const BYTES_MAX: usize = 16 * 1024 * 1024;
-    let sql = format!("{LOGGED} WHERE d.seq > ?1 ORDER BY d.seq LIMIT ?2");
-    let read = |row: &Row| {
-        Ok((
-            EventSeq(row.get(0)?),
-            parsed(row.get(1)?)?,
-            logged(row, vendor)?,
-        ))
-    };
-    let mut unread = all(db, "read the event log", &sql, params![after.0, most], read)?;
+    let sql = format!("{UNREAD} WHERE d.seq > ?1 ORDER BY d.seq LIMIT ?2");
+    let mut unread = all(
+        db,
+        "read the event log",
+        &sql,
+        params![after.0, most],
+        |row| to_be_read(row, vendor),
+    )?;
     let mut bytes = 0;
-    let fitting = unread.iter().take_while(|(_, _, logged)| {
+    let fitting = unread.iter().take_while(|unread| {
         let fits = bytes < BYTES_MAX;
-        bytes += logged.as_ref().map_or(0, |logged| logged.raw.len());
+        bytes += unread.logged.as_ref().map_or(0, |logged| logged.raw.len());
         fits
     });
     unread.truncate(fitting.count());
@@ -131,7 +166,7 @@ pub fn passed_over(
     vendor: VendorOf,
 ) -> Result<Vec<Unread>, Error> {
     let sql = format!(
-        "{LOGGED} JOIN passed_over p ON p.seq = d.seq \
+        "{UNREAD} JOIN passed_over p ON p.seq = d.seq \
          WHERE p.pbx IN (SELECT value FROM json_each(?1)) ORDER BY d.seq LIMIT ?2"
     );
     let pbxs = serde_json::json!(pbxs).to_string();
@@ -140,13 +175,7 @@ pub fn passed_over(
         "read what was passed over",
         &sql,
         params![pbxs, most],
-        |row| {
-            Ok((
-                EventSeq(row.get(0)?),
-                parsed(row.get(1)?)?,
-                logged(row, vendor)?,
-            ))
-        },
+        |row| to_be_read(row, vendor),
     )
 }
 
@@ -178,8 +207,9 @@ pub fn of_call(db: &Db, call_id: i64, vendor: VendorOf) -> Result<Vec<Logged>, E
     let what = "read the events of a call";
     let rows = all(db, what, &sql, [call_id], |row| logged(row, vendor))?;
     let mut events: Vec<Logged> = rows.into_iter().flatten().collect();
-    for event in &mut events {
-        event.attached = attached(db, event.seq)?;
+    for (seq, item, leg) in attached(db, call_id)? {
+        let events = events.iter_mut().filter(|event| event.seq == seq);
+        events.for_each(|event| event.attached.push((item, leg.clone())));
     }
     Ok(events)
 }
@@ -213,16 +243,6 @@ fn raw_event(row: &Row) -> rusqlite::Result<RawEvent> {
     ))
 }
 
-/// The first delivery of the same PBX with the same bytes, if this one is not it.
-pub fn duplicate_of(db: &Db, logged: &Logged) -> Result<Option<EventSeq>, Error> {
-    let sql = "SELECT min(seq) FROM delivery \
-        WHERE digest64 = ?1 AND pbx = ?2 AND raw = ?3 AND seq < ?4";
-    let digest = Digest::of(&logged.raw).prefix64();
-    let row = params![digest, logged.pbx.as_str(), &logged.raw[..], logged.seq.0];
-    let seq = first(db, "look for an equal delivery", sql, row, |row| row.get(0))?;
-    Ok(seq.flatten().map(EventSeq))
-}
-
 fn logged(row: &Row, vendor: VendorOf) -> rusqlite::Result<Option<Logged>> {
     let pbx: PbxName = parsed(row.get(1)?)?;
     let Some(vendor) = vendor(&pbx) else {
@@ -240,17 +260,19 @@ fn logged(row: &Row, vendor: VendorOf) -> rusqlite::Result<Option<Logged>> {
     }))
 }
 
-fn attached(db: &Db, seq: EventSeq) -> Result<Vec<(u32, LegId)>, Error> {
-    let sql = "SELECT item, call, leg FROM damaged WHERE seq = ?1 AND call IS NOT NULL";
+/// The legs of a call that were found for damaged ids.
+fn attached(db: &Db, call_id: i64) -> Result<Vec<(EventSeq, u32, LegId)>, Error> {
+    let sql = "SELECT m.seq, m.item, m.call, m.leg FROM call c \
+        CROSS JOIN damaged m ON m.pbx = c.pbx AND m.call = c.call WHERE c.id = ?1";
     all(
         db,
         "read what a damaged id belongs to",
         sql,
-        [seq.0],
+        [call_id],
         |row| {
-            let call: CallName = parsed(row.get(1)?)?;
-            let leg = row.get(2)?;
-            Ok((row.get(0)?, LegId { call, leg }))
+            let call: CallName = parsed(row.get(2)?)?;
+            let leg = row.get(3)?;
+            Ok((EventSeq(row.get(0)?), row.get(1)?, LegId { call, leg }))
         },
     )
 }

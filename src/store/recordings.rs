@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use jiff::civil::Date;
+use jiff::civil::{Date, DateTime};
 use rusqlite::{Row, params};
 
 use super::comparison;
@@ -17,7 +17,7 @@ use crate::model::id::{CallId, EventSeq, LegId, PbxName, RecordingId};
 use crate::model::job::State;
 use crate::model::key::ObjectKey;
 use crate::model::lock::{Lock, LockMode};
-use crate::model::time::UtcMs;
+use crate::model::time::{Moment, UtcMs};
 
 /// A recording that an event announced.
 #[derive(Debug, Clone)]
@@ -25,7 +25,8 @@ pub struct Announced {
     pub id: RecordingId,
     /// The leg and part in its file name; none where that is no id.
     pub of: Option<(LegId, u32)>,
-    pub dated: Date,
+    /// The PBX's wall clock at the start that its file name tells; else when it was announced.
+    pub local: DateTime,
     pub at: UtcMs,
     pub seq: EventSeq,
     pub source_url: String,
@@ -160,10 +161,10 @@ pub fn standings_of_calls(
 fn insert(tx: &mut Tx, one: &Announced, due_after_ms: i64) -> Result<bool, Error> {
     let sql = "INSERT OR IGNORE INTO recording (pbx, recording, call, leg, part, dated, \
         announced_ms, source_url, fetch_path, announced_flags, state, due_ms, window_ms, code, \
-        last_error, announced_seq, sorted_ms, local_ms, number_id, extension, did, direction, \
+        last_error, announced_seq, sorted_ms, local_ms, external, extension, did, direction, \
         outcome, duration_s) \
         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?7, ?13, ?14, ?15, \
-            coalesce(c.started_ms, ?7), coalesce(c.local_ms, unixepoch(?6) * 1000), c.number_id, \
+            coalesce(c.started_ms, ?7), coalesce(c.local_ms, ?16), c.external, \
             l.extension, c.did, c.direction, c.outcome, l.duration_s \
         FROM (SELECT 1) LEFT JOIN call c ON c.call = ?3 AND c.pbx = ?1 \
             LEFT JOIN leg l ON l.call_id = c.id AND l.leg = ?4";
@@ -175,7 +176,7 @@ fn insert(tx: &mut Tx, one: &Announced, due_after_ms: i64) -> Result<bool, Error
         leg.map(|leg| leg.call.as_str()),
         leg.map(|leg| leg.leg),
         part,
-        one.dated.to_string(),
+        one.local.date().to_string(),
         one.at.0,
         one.source_url,
         one.path.as_ref().ok().map(FetchPath::as_str),
@@ -191,6 +192,7 @@ fn insert(tx: &mut Tx, one: &Announced, due_after_ms: i64) -> Result<bool, Error
         refused.map(|(code, _)| code),
         refused.map(|(_, reason)| reason.as_str()),
         one.seq.0,
+        Moment::Local(one.local).as_utc().0,
     ];
     Ok(execute(tx, "enqueue a recording", sql, row)? == 1)
 }
@@ -205,18 +207,18 @@ pub(super) fn follow(tx: &mut Tx, call_id: i64, id: &CallId) -> Result<(), Error
 /// Those that are right are left alone, so that an index is written only for what has changed. The
 /// index is named: without it SQLite looks at every recording there is.
 pub(super) const FOLLOW: &str = "UPDATE recording INDEXED BY recording_by_call \
-    SET sorted_ms = n.sorted_ms, local_ms = n.local_ms, number_id = n.number_id, \
+    SET sorted_ms = n.sorted_ms, local_ms = n.local_ms, external = n.external, \
         extension = n.extension, did = n.did, direction = n.direction, outcome = n.outcome, \
         duration_s = n.duration_s \
     FROM (SELECT r.id, coalesce(c.started_ms, r.announced_ms) AS sorted_ms, \
-            coalesce(c.local_ms, unixepoch(r.dated) * 1000) AS local_ms, c.number_id, \
+            coalesce(c.local_ms, r.local_ms) AS local_ms, c.external, \
             l.extension, c.did, c.direction, c.outcome, l.duration_s \
         FROM call c CROSS JOIN recording r ON r.call = c.call AND r.pbx = c.pbx \
         LEFT JOIN leg l ON l.call_id = c.id AND l.leg = r.leg WHERE c.id = ?1) n \
     WHERE recording.call = ?2 AND recording.pbx = ?3 AND recording.id = n.id \
-        AND (recording.sorted_ms, recording.local_ms, recording.number_id, recording.extension, \
+        AND (recording.sorted_ms, recording.local_ms, recording.external, recording.extension, \
             recording.did, recording.direction, recording.outcome, recording.duration_s) \
-        IS NOT (n.sorted_ms, n.local_ms, n.number_id, n.extension, n.did, n.direction, \
+        IS NOT (n.sorted_ms, n.local_ms, n.external, n.extension, n.did, n.direction, \
             n.outcome, n.duration_s)";
 
 /// Marks what has fallen due of a PBX as ripe, so many at a time. What is of a PBX that the settings

@@ -12,6 +12,7 @@ use callvault::model::job::State;
 use callvault::model::number;
 use callvault::model::time::{Moment, Seconds, UtcMs};
 use callvault::store::search::RecordingRow;
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use crate::support::index::{Index, PBXS};
@@ -174,22 +175,15 @@ fn filter(random: &mut Random) -> Filter {
 struct Rows {
     recordings: Vec<RecordingRow>,
     calls: Vec<Call>,
-    days: HashMap<String, String>,
     outcomes: HashMap<(String, String), Option<Outcome>>,
 }
 
 impl Rows {
     async fn of(index: &Index) -> Rows {
         let calls = index.calls(&Filter::default()).await;
-        let days = index.rows("SELECT recording, day FROM recordings");
-        let text = |value: &Value| value.as_str().unwrap().to_owned();
         let key = |call: &Call| (call.id.pbx.to_string(), call.id.call.to_string());
         Rows {
             recordings: index.recordings(&Filter::default()).await,
-            days: days
-                .iter()
-                .map(|row| (text(&row[0]), text(&row[1])))
-                .collect(),
             outcomes: calls.iter().map(|call| (key(call), call.outcome)).collect(),
             calls,
         }
@@ -213,7 +207,7 @@ impl Rows {
         let local = row
             .started_at_local
             .clone()
-            .unwrap_or_else(|| format!("{}T00:00:00", self.days[&row.recording.to_string()]));
+            .unwrap_or_else(|| wall_clock(row, utc));
         let call = row.call.clone().map(|call| (row.pbx.to_string(), call));
         let outcome = call.and_then(|key| self.outcomes.get(&key).copied().flatten());
         is(&filter.number, |asked| {
@@ -281,6 +275,15 @@ impl Rows {
             && scope.has_pbx(&call.id.pbx)
             && (scope.extensions.is_empty() || rang || !mine.is_empty())
     }
+}
+
+/// As the moments that are asked for are written.
+fn wall_clock(row: &RecordingRow, utc: UtcMs) -> String {
+    let zone = match row.pbx.as_str() == PBXS[0] {
+        true => "Europe/Prague",
+        false => "America/New_York",
+    };
+    utc.local(&TimeZone::get(zone).unwrap()).to_string()
 }
 
 fn is<T>(asked: &Option<T>, holds: impl FnOnce(&T) -> bool) -> bool {

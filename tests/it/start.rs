@@ -18,7 +18,7 @@ PRAGMA synchronous = OFF;
 PRAGMA cache_size = -262144;
 BEGIN;
 WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < :events)
-INSERT INTO delivery (seq, pbx, received_ms, live, method, content_type, raw, digest64)
+INSERT INTO delivery (seq, pbx, received_ms, live, method, content_type, raw, raw_key)
     SELECT 1000 + n, 'hq', :now - (:events - n) * 20000, 1, 'POST', 'application/json',
         CAST(json_object('Event', 'ended', 'Id', printf('220101%06d_%d-1', n % 240000, n / 5),
             'Nth', n, 'Caller', '05552221133', 'Filler', hex(randomblob(120))) AS BLOB), random()

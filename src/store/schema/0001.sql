@@ -12,9 +12,9 @@ CREATE TABLE delivery (
     target       BLOB,             -- as it came, without the secret
     peer         TEXT,
     raw          BLOB    NOT NULL,
-    digest64     INTEGER NOT NULL  -- the first bytes of raw's SHA-256: finds equals, proves nothing
+    raw_key      INTEGER NOT NULL  -- `log::raw_key`: finds equals, proves nothing
 ) STRICT;
-CREATE INDEX delivery_by_digest ON delivery (digest64);
+CREATE INDEX delivery_by_raw_key ON delivery (raw_key);
 CREATE TRIGGER delivery_stays BEFORE UPDATE ON delivery
     BEGIN SELECT RAISE(ABORT, 'the event log is append-only'); END;
 
@@ -32,16 +32,11 @@ CREATE TABLE passed_over (
 ) STRICT;
 CREATE INDEX passed_over_by_pbx ON passed_over (pbx);
 
--- External numbers, each once. What is typed is matched against these, not against rows.
-CREATE TABLE number (
-    id     INTEGER PRIMARY KEY,
-    number TEXT NOT NULL UNIQUE,
-    tail   TEXT                 -- its last digits, where it is long enough to be matched by them
-) STRICT;
-CREATE INDEX number_by_tail ON number (tail) WHERE tail IS NOT NULL;
--- Any run of three digits in a number. Its text is `number`'s, reduced to digits.
-CREATE VIRTUAL TABLE number_runs USING
-    fts5 (digits, content = '', columnsize = 0, detail = 'none', tokenize = 'trigram');
+-- An inverted index of calls: by words for what one is found by (`words.rs` has them), the seconds
+-- in which such calls began, as rowids. It grows at its end, however large it is; an index by number
+-- would be written all over. What it finds is looked at: words of what a call no longer is stay.
+CREATE VIRTUAL TABLE call_words USING
+    fts5 (words, content = '', columnsize = 0, detail = 'none', tokenize = 'ascii');
 
 -- Derived from the log by reading it again: calls, legs, readings.
 CREATE TABLE call (
@@ -49,7 +44,7 @@ CREATE TABLE call (
     pbx            TEXT NOT NULL,
     call           TEXT NOT NULL,
     direction      TEXT,
-    number_id      INTEGER REFERENCES number (id),
+    external       TEXT,
     did            TEXT,
     started_ms     INTEGER,
     started_local  TEXT,
@@ -67,23 +62,13 @@ CREATE TABLE call (
 ) STRICT;
 -- A call by its id, whichever PBX it is of.
 CREATE UNIQUE INDEX call_by_name ON call (call, pbx);
--- Listings of calls, newest first. Each serves what is before `sorted_ms` with a period; the columns
--- behind it decide on a row without reading it. Other filters go along one of these.
+-- Listings of calls, newest first, and what `call_words` leads to. The columns behind the first
+-- decide on a row without reading it.
 CREATE INDEX call_by_time ON call
-    (sorted_ms, local_ms, number_id, direction, outcome, pbx, longest_s, shortest_s)
+    (sorted_ms, local_ms, external, direction, outcome, pbx, longest_s, shortest_s)
     WHERE known = 1;
-CREATE INDEX call_by_number ON call (number_id, sorted_ms, local_ms, direction, outcome, pbx)
-    WHERE known = 1;
-CREATE INDEX call_by_did ON call (did, sorted_ms, local_ms) WHERE known = 1 AND did IS NOT NULL;
-
--- Who rang or talked in a call: calls by extension, and those in the scope of a token.
-CREATE TABLE participant (
-    extension TEXT    NOT NULL,
-    sorted_ms INTEGER NOT NULL,  -- the call's
-    call_id   INTEGER NOT NULL REFERENCES call (id),
-    talked    INTEGER NOT NULL CHECK (talked IN (0, 1)),
-    PRIMARY KEY (extension, sorted_ms, call_id)
-) STRICT, WITHOUT ROWID;
+-- How far wall clocks are from UTC: by its ends it is known where a period of theirs may lie.
+CREATE INDEX call_apart ON call (local_ms - sorted_ms) WHERE local_ms IS NOT NULL;
 
 CREATE TABLE leg (
     call_id         INTEGER NOT NULL REFERENCES call (id),
@@ -99,8 +84,8 @@ CREATE TABLE leg (
     end_is_certain  INTEGER NOT NULL,
     PRIMARY KEY (call_id, leg)
 ) STRICT, WITHOUT ROWID;
--- Finds the legs whose id ends in what is left of a damaged one.
-CREATE INDEX leg_by_tail ON leg (substr(name, -6));
+-- Finds the legs without a certain end whose id ends in what is left of a damaged one.
+CREATE INDEX leg_by_tail ON leg (substr(name, -6)) WHERE end_is_certain = 0;
 
 CREATE TABLE reading (
     seq          INTEGER NOT NULL REFERENCES delivery (seq),
@@ -185,10 +170,10 @@ CREATE TABLE recording (
     integrity_ms    INTEGER,
 
     -- What a listing goes by, from its call and leg, written with them: the call's start, or the
-    -- announcement; the wall clock then, as if it were UTC, or its day; and what is filtered by.
+    -- announcement; the wall clock then, as if it were UTC; and what is filtered by.
     sorted_ms       INTEGER NOT NULL,
     local_ms        INTEGER NOT NULL,
-    number_id       INTEGER REFERENCES number (id),
+    external        TEXT,
     extension       TEXT,
     did             TEXT,
     direction       TEXT,
@@ -223,15 +208,10 @@ CREATE INDEX recording_open ON recording (pbx, state, announced_ms) WHERE state 
 CREATE INDEX recording_by_archival ON recording (pbx, archived_ms, announced_ms)
     WHERE archived_ms IS NOT NULL;
 CREATE INDEX delivery_by_arrival ON delivery (pbx, live, received_ms);
--- Listings of recordings, as those of calls. By time goes what is found by nothing narrower: PBX,
--- direction, duration, a pattern that many numbers fit.
+-- Listings of recordings, as those of calls.
 CREATE INDEX recording_by_time ON recording
-    (sorted_ms, local_ms, number_id, direction, pbx, duration_s);
-CREATE INDEX recording_by_number ON recording
-    (number_id, sorted_ms, local_ms, direction, pbx, duration_s);
-CREATE INDEX recording_by_extension ON recording
-    (extension, sorted_ms, local_ms, number_id, direction, pbx, duration_s);
-CREATE INDEX recording_by_did ON recording (did, sorted_ms, local_ms) WHERE did IS NOT NULL;
+    (sorted_ms, local_ms, external, direction, pbx, duration_s);
+CREATE INDEX recording_apart ON recording (local_ms - sorted_ms);
 CREATE INDEX recording_by_state ON recording (state, sorted_ms, local_ms);
 -- A recording makes its call answered: this holds nothing, and finds that at once.
 CREATE INDEX recording_missed ON recording (sorted_ms) WHERE outcome = 'missed';
@@ -386,7 +366,7 @@ SELECT r.pbx || '/' || r.recording AS recording,
        r.part AS part,
        r.state AS state,
        c.direction AS direction,
-       n.number AS external,
+       c.external AS external,
        l.extension AS extension,
        c.did AS did,
        strftime('%Y-%m-%dT%H:%M:%SZ', c.started_ms / 1000, 'unixepoch') AS started_at,
@@ -420,14 +400,13 @@ SELECT r.pbx || '/' || r.recording AS recording,
        strftime('%Y-%m-%dT%H:%M:%fZ', r.integrity_ms / 1000.0, 'unixepoch') AS integrity_at
   FROM recording r
   LEFT JOIN call c ON c.pbx = r.pbx AND c.call = r.call
-  LEFT JOIN number n ON n.id = c.number_id
   LEFT JOIN leg l ON l.call_id = c.id AND l.leg = r.leg;
 
 CREATE VIEW calls AS
 SELECT c.call AS call,
        c.pbx AS pbx,
        c.direction AS direction,
-       n.number AS external,
+       c.external AS external,
        c.did AS did,
        strftime('%Y-%m-%dT%H:%M:%SZ', c.started_ms / 1000, 'unixepoch') AS started_at,
        c.started_local AS started_at_local,
@@ -437,7 +416,6 @@ SELECT c.call AS call,
            AS recording_count,
        c.ring_path AS ring_path
   FROM call c
-  LEFT JOIN number n ON n.id = c.number_id
  WHERE c.known = 1;
 
 CREATE VIEW legs AS

@@ -1,13 +1,14 @@
 //! A listing newest first: which index it goes along, and where it ends.
 //!
-//! SQLite knows nothing of how many rows a number or an extension has, and would as soon go along
-//! the wrong one: the way is chosen here, by a count that stops early, and named in the statement.
-//! Every statement is bounded in time and ordered by its index, so that a page costs what it shows.
-//! Never here: what a filter means.
+//! SQLite knows nothing of how many calls a number or an extension has, and would as soon go along
+//! the wrong index: the way is chosen here, by a count that stops early, and named in the statement.
+//! Every statement is bounded in time and ordered by its index, and read no further than a page
+//! needs. Never here: what a filter means.
 
 use rusqlite::types::Value;
 
-use super::super::{Db, Error, all, first};
+use super::super::words::Word;
+use super::super::{Db, Error, each, first};
 use crate::model::filter::{Filter, Place};
 use crate::model::time::Moment;
 
@@ -15,43 +16,44 @@ use crate::model::time::Moment;
 const FEW: i64 = 1_000;
 /// Counting ends here.
 const MANY: i64 = 20_000;
-/// So many keys of a way are walked one by one and merged; of more, all rows are sorted.
-const MERGED_MAX: usize = 32;
-/// A wall clock is at most 26 h from UTC, and a recording without a call is of a whole day.
-const CLOCKS_APART_MS: i64 = 52 * 60 * 60 * 1000;
 
-/// An index that leads to rows by a key, newest first.
-pub struct Way {
-    /// Where it begins, and what is joined to it.
-    pub from: &'static str,
-    pub joined: &'static str,
-    /// The moment it is ordered by.
+/// What is listed, as statements call it.
+pub struct Table {
+    /// The row's number, and the name that orders those of one moment.
+    pub id: &'static str,
+    pub name: &'static str,
+    /// The moment that listings go by, the wall clock then, and the index by that moment.
     pub sorted: &'static str,
-    /// What is compared with its keys; the listing of everything has none.
-    pub key: &'static str,
-    pub keys: Vec<Value>,
-    /// A key has few rows for sure.
-    pub is_narrow: bool,
+    pub local: &'static str,
+    pub by_time: &'static str,
+    /// What selects how far the wall clock is from UTC, by an index.
+    pub apart: &'static str,
 }
 
-/// A condition, each `?` with its value; left out along the way that holds it anyway.
-struct Term {
-    sql: String,
+/// An index that leads to rows, newest first.
+#[derive(Clone)]
+pub struct Way {
+    from: String,
+    /// What is found there; and what is joined to it, which a count leaves out.
+    condition: String,
     values: Vec<Value>,
-    held_by: Option<&'static str>,
+    joined: String,
+    order: String,
+    /// It leads to few rows for sure.
+    is_narrow: bool,
 }
 
 pub struct Listing {
-    /// The row's number, and the name that orders those of one moment.
-    id: &'static str,
-    name: &'static str,
-    by_time: Way,
+    table: Table,
     ways: Vec<Way>,
-    terms: Vec<Term>,
+    /// Of a call, each as the inverted index takes it: one of some words.
+    words: Vec<String>,
+    /// Conditions, and their values in that order.
+    terms: Vec<String>,
+    values: Vec<Value>,
     /// Inclusive, and exclusive.
     from_ms: i64,
     to_ms: i64,
-    after: Option<Place>,
     limit: Option<u32>,
 }
 
@@ -59,198 +61,239 @@ pub struct Listing {
 type Found = (i64, String, i64);
 
 impl Listing {
-    /// Of a table whose rows are called so in every way.
-    pub fn new((id, name): (&'static str, &'static str), by_time: Way, filter: &Filter) -> Listing {
+    /// Bounded as the filter says: by its period, its page and its limit.
+    pub fn new(db: &Db, table: Table, filter: &Filter) -> Result<Listing, Error> {
         let mut listing = Listing {
-            id,
-            name,
-            by_time,
+            table,
             ways: Vec::new(),
+            words: Vec::new(),
             terms: Vec::new(),
+            values: Vec::new(),
             from_ms: i64::MIN,
             to_ms: i64::MAX,
-            after: filter.after.clone(),
             limit: filter.limit,
         };
-        if let Some(place) = &filter.after {
-            listing.to_ms = place.at.0.saturating_add(1);
+        if let Some(Place { at, id }) = &filter.after {
+            listing.to_ms = at.0.saturating_add(1);
+            let Table { sorted, name, .. } = listing.table;
+            let behind = format!("({sorted} < ? OR {name} < ?)");
+            listing.term(behind, [at.0.into(), id.clone().into()]);
         }
-        listing
+        listing.period(db, filter.from, filter.to)?;
+        // With a sign, so that no index is chosen for it.
+        let bounds = [listing.from_ms, listing.to_ms].map(Value::from);
+        let sorted = listing.table.sorted;
+        listing.term(format!("+{sorted} >= ? AND +{sorted} < ?"), bounds);
+        Ok(listing)
     }
 
-    /// A way that a filter opens. The most selective kind comes first.
-    pub fn way(&mut self, way: Way) {
-        self.ways.push(way);
-    }
-
-    pub fn term(&mut self, sql: impl Into<String>, values: Vec<Value>) {
-        self.held("", sql, values);
-    }
-
-    /// A condition that going along the way of this key makes true.
-    pub fn held(&mut self, key: &'static str, sql: impl Into<String>, values: Vec<Value>) {
-        self.terms.push(Term {
-            sql: sql.into(),
-            values,
-            held_by: Some(key).filter(|key| !key.is_empty()),
-        });
+    pub fn term(&mut self, sql: impl Into<String>, values: impl IntoIterator<Item = Value>) {
+        self.terms.push(sql.into());
+        self.values.extend(values);
     }
 
     pub fn equals(&mut self, column: &str, value: Option<impl Into<Value>>) {
         if let Some(value) = value {
-            self.term(format!("{column} = ?"), vec![value.into()]);
+            self.term(format!("{column} = ?"), [value.into()]);
         }
     }
 
     /// A bare time is the wall clock of the PBX of each row; an exact one is UTC. The index is in
-    /// UTC: of bare times it gives a little more, from which `local` chooses.
-    pub fn period(&mut self, from: Option<Moment>, to: Option<Moment>, local: &str) {
-        for (moment, is_start) in [(from, true), (to, false)] {
-            let Some(moment) = moment else { continue };
-            let at = moment.as_utc().0;
-            let slack = match moment {
-                Moment::Exact(_) => 0,
-                Moment::Local(_) => CLOCKS_APART_MS,
-            };
-            match is_start {
-                true => self.from_ms = at.saturating_sub(slack),
-                false => self.to_ms = self.to_ms.min(at.saturating_add(slack)),
-            }
-            match (moment, is_start) {
-                // What has no time is in no period.
-                (Moment::Exact(_), _) => self.term(format!("{local} IS NOT NULL"), vec![]),
-                (_, true) => self.term(format!("{local} >= ?"), vec![at.into()]),
-                (_, false) => self.term(format!("{local} < ?"), vec![at.into()]),
+    /// UTC: of bare times it gives a little more, from which the wall clock chooses.
+    fn period(&mut self, db: &Db, from: Option<Moment>, to: Option<Moment>) -> Result<(), Error> {
+        let local = self.table.local;
+        if let Some(from) = from {
+            let at = from.as_utc().0;
+            match from {
+                Moment::Exact(_) => self.from_ms = at,
+                Moment::Local(_) => {
+                    self.from_ms = at.saturating_sub(self.apart(db, "DESC")?);
+                    self.term(format!("{local} >= ?"), [at.into()]);
+                }
             }
         }
+        if let Some(to) = to {
+            let at = to.as_utc().0;
+            let end = match to {
+                Moment::Exact(_) => at,
+                Moment::Local(_) => {
+                    self.term(format!("{local} < ?"), [at.into()]);
+                    at.saturating_sub(self.apart(db, "ASC")?)
+                }
+            };
+            self.to_ms = self.to_ms.min(end);
+        }
+        if (from, to) != (None, None) {
+            // What has no time is in no period.
+            self.term(format!("{local} IS NOT NULL"), []);
+        }
+        Ok(())
+    }
+
+    /// How far the wall clock of a row is ahead of UTC, at most or at least.
+    fn apart(&self, db: &Db, order: &str) -> Result<i64, Error> {
+        let sql = format!("{} ORDER BY 1 {order} LIMIT 1", self.table.apart);
+        let apart = first(db, "see how clocks are apart", &sql, [], |row| row.get(0))?;
+        Ok(apart.unwrap_or(0))
+    }
+
+    /// The call has one of these words. That leads to it: a condition has to say it too.
+    pub fn words<'a>(&mut self, any: impl IntoIterator<Item = Word<'a>>) {
+        let any: Vec<String> = any.into_iter().map(|word| word.to_string()).collect();
+        self.words.push(format!("({})", any.join(" OR ")));
+    }
+
+    /// An index that leads to few rows: those of a condition of the listing.
+    pub fn few(&mut self, from: &str) {
+        self.ways.push(Way {
+            from: from.to_owned(),
+            condition: "1".to_owned(),
+            values: Vec::new(),
+            joined: String::new(),
+            order: "2 DESC, 3 DESC".to_owned(),
+            is_narrow: true,
+        });
+    }
+
+    /// An index of what has a value, by the moment; of another table where one is joined to it.
+    pub fn index(
+        &mut self,
+        (from, sorted): (&str, &str),
+        column: &str,
+        value: Value,
+        joined: &str,
+    ) {
+        let mut way = self.along((from, sorted), joined);
+        way.condition = format!("{column} = ? AND {}", way.condition);
+        way.values.insert(0, value);
+        self.ways.push(way);
+    }
+
+    fn along(&self, (from, sorted): (&str, &str), joined: &str) -> Way {
+        Way {
+            from: from.to_owned(),
+            condition: format!("{sorted} >= ? AND {sorted} < ?"),
+            values: vec![self.from_ms.into(), self.to_ms.into()],
+            joined: joined.to_owned(),
+            order: format!("{sorted} DESC, 3 DESC"),
+            is_narrow: false,
+        }
+    }
+
+    fn by_time(&self) -> Way {
+        self.along((self.table.by_time, self.table.sorted), "")
+    }
+
+    /// Seconds in which calls with these words began, and what began in them.
+    fn by_words(&self) -> Way {
+        let Table {
+            sorted, by_time, ..
+        } = self.table;
+        let (first, last) = (
+            self.from_ms.div_euclid(1000),
+            self.to_ms.saturating_sub(1).div_euclid(1000),
+        );
+        Way {
+            from: "call_words".to_owned(),
+            condition: "call_words MATCH ? AND call_words.rowid BETWEEN ? AND ?".to_owned(),
+            values: vec![self.words.join(" AND ").into(), first.into(), last.into()],
+            joined: format!(
+                "CROSS JOIN {by_time} ON {sorted} >= call_words.rowid * 1000 \
+                 AND {sorted} < call_words.rowid * 1000 + 1000"
+            ),
+            order: "call_words.rowid DESC".to_owned(),
+            is_narrow: false,
+        }
+    }
+
+    /// All that may be gone along.
+    pub fn ways(&self) -> Vec<Way> {
+        let words = (!self.words.is_empty()).then(|| self.by_words());
+        let ways: Vec<Way> = words.into_iter().chain(self.ways.iter().cloned()).collect();
+        match ways.is_empty() {
+            true => vec![self.by_time()],
+            false => ways,
+        }
+    }
+
+    /// The way with the fewest rows, as far as they are counted.
+    fn chosen(&self, db: &Db) -> Result<Way, Error> {
+        let mut ways = self.ways();
+        if let Some(narrow) = ways.iter().position(|way| way.is_narrow) {
+            return Ok(ways.swap_remove(narrow));
+        }
+        let mut best = ways.remove(0);
+        if ways.is_empty() {
+            return Ok(best);
+        }
+        let mut fewest = count(db, &best)?;
+        for way in ways {
+            if fewest < FEW {
+                break;
+            }
+            let count = count(db, &way)?;
+            if count < fewest {
+                (fewest, best) = (count, way);
+            }
+        }
+        Ok(best)
     }
 
     /// The rows found, newest first.
     pub fn rows(&self, db: &Db) -> Result<Vec<i64>, Error> {
-        let way = self.chosen(db)?;
+        let limit = self.limit.map_or(usize::MAX, |limit| limit as usize);
+        let (sql, values) = self.statement(&self.chosen(db)?);
         let mut found: Vec<Found> = Vec::new();
-        for (sql, values) in self.statements(way) {
-            let params = rusqlite::params_from_iter(values);
-            found.extend(all(db, "search", &sql, params, |row| {
-                Ok((row.get(1)?, row.get(2)?, row.get(0)?))
-            })?);
-        }
-        if way.keys.len() > 1 {
-            found.sort_unstable_by(|a, b| b.cmp(a));
-            found.dedup();
-            found.truncate(self.limit.map_or(usize::MAX, |limit| limit as usize));
-        }
+        each(
+            db,
+            "search",
+            &sql,
+            rusqlite::params_from_iter(values),
+            |row| {
+                let next = (row.get(1)?, row.get(2)?, row.get(0)?);
+                // What is of one second comes in any order, and where rows are joined, several may lead
+                // to one.
+                let last = found.last();
+                let second = |found: &Found| found.0.div_euclid(1000);
+                if found.len() >= limit && last.is_some_and(|last| second(last) != second(&next)) {
+                    return Ok(false);
+                }
+                if last != Some(&next) {
+                    found.push(next);
+                }
+                Ok(true)
+            },
+        )?;
+        found.sort_unstable_by(|a, b| b.cmp(a));
+        found.truncate(limit);
         Ok(found.into_iter().map(|(.., row)| row).collect())
     }
 
-    /// The way with the fewest rows, as far as they are counted.
-    fn chosen(&self, db: &Db) -> Result<&Way, Error> {
-        if let Some(narrow) = self.ways.iter().find(|way| way.is_narrow) {
-            return Ok(narrow);
-        }
-        if let [only] = self.ways.as_slice()
-            && only.keys.len() <= MERGED_MAX
-        {
-            return Ok(only);
-        }
-        let mut best: Option<(i64, &Way)> = None;
-        for way in &self.ways {
-            let count = self.count(db, way)?;
-            // Sorting so much takes longer than going by time, where so much is met soon.
-            if count >= MANY && way.keys.len() > MERGED_MAX {
-                continue;
-            }
-            if best.is_none_or(|(fewest, _)| count < fewest) {
-                best = Some((count, way));
-            }
-            if count < FEW {
-                break;
-            }
-        }
-        Ok(best.map_or(&self.by_time, |(_, way)| way))
-    }
-
-    fn count(&self, db: &Db, way: &Way) -> Result<i64, Error> {
+    /// What is run along a way, and its values.
+    pub fn statement(&self, way: &Way) -> (String, Vec<Value>) {
         let sql = format!(
-            "SELECT count(*) FROM (SELECT 1 FROM {} WHERE {} IN (SELECT value FROM json_each(?)) \
-             AND {sorted} >= ? AND {sorted} < ? LIMIT {MANY})",
-            way.from,
-            way.key,
-            sorted = way.sorted,
-        );
-        let values = rusqlite::params![list(&way.keys), self.from_ms, self.to_ms];
-        let count = first(db, "count what a search may go by", &sql, values, |row| {
-            row.get(0)
-        })?;
-        Ok(count.unwrap_or(0))
-    }
-
-    /// What is run along a way, each with its values.
-    pub fn statements(&self, way: &Way) -> Vec<(String, Vec<Value>)> {
-        match way.keys.as_slice() {
-            [] if way.key.is_empty() => vec![self.statement(way, "", None)],
-            keys if keys.len() <= MERGED_MAX => {
-                let each = keys.iter().cloned();
-                each.map(|key| self.statement(way, " = ?", Some(key)))
-                    .collect()
-            }
-            keys => {
-                let list = Value::Text(list(keys));
-                vec![self.statement(way, " IN (SELECT value FROM json_each(?))", Some(list))]
-            }
-        }
-    }
-
-    fn statement(&self, way: &Way, compare: &str, key: Option<Value>) -> (String, Vec<Value>) {
-        let sorted = way.sorted;
-        let mut terms = vec![format!("{sorted} >= ? AND {sorted} < ?")];
-        let mut values = vec![self.from_ms.into(), self.to_ms.into()];
-        if let Some(key) = key {
-            terms.push(format!("{}{compare}", way.key));
-            values.push(key);
-        }
-        let open = self
-            .terms
-            .iter()
-            .filter(|term| term.held_by != Some(way.key));
-        for term in open {
-            terms.push(term.sql.clone());
-            values.extend(term.values.iter().cloned());
-        }
-        if let Some(Place { at, id }) = &self.after {
-            terms.push(format!("({sorted} < ? OR {} < ?)", self.name));
-            values.extend([at.0.into(), id.clone().into()]);
-        }
-        values.push(self.limit.map_or(-1, i64::from).into());
-        let sql = format!(
-            "SELECT {}{}, {sorted}, {} FROM {} {} WHERE {} ORDER BY 2 DESC, 3 DESC LIMIT ?",
-            // Where rows are joined, several may lead to one.
-            if way.joined.is_empty() {
-                ""
-            } else {
-                "DISTINCT "
-            },
-            self.id,
-            self.name,
+            "SELECT {}, {}, {} FROM {} {} WHERE {} AND {} ORDER BY {}",
+            self.table.id,
+            self.table.sorted,
+            self.table.name,
             way.from,
             way.joined,
-            terms.join(" AND "),
+            way.condition,
+            self.terms.join(" AND "),
+            way.order,
         );
-        (sql, values)
-    }
-
-    #[cfg(test)]
-    pub fn ways(&self) -> impl Iterator<Item = &Way> {
-        self.ways.iter().chain([&self.by_time])
+        (sql, [way.values.clone(), self.values.clone()].concat())
     }
 }
 
-/// Keys as one value, for `json_each`.
-fn list(keys: &[Value]) -> String {
-    let keys = keys.iter().map(|key| match key {
-        Value::Integer(number) => serde_json::json!(number),
-        Value::Text(text) => serde_json::json!(text),
-        _ => serde_json::Value::Null,
-    });
-    serde_json::Value::Array(keys.collect()).to_string()
+fn count(db: &Db, way: &Way) -> Result<i64, Error> {
+    let sql = format!(
+        "SELECT count(*) FROM (SELECT 1 FROM {} WHERE {} LIMIT {MANY})",
+        way.from, way.condition
+    );
+    let values = rusqlite::params_from_iter(way.values.iter());
+    let count = first(db, "count what a search may go by", &sql, values, |row| {
+        row.get(0)
+    })?;
+    Ok(count.unwrap_or(0))
 }
