@@ -33,7 +33,7 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use rusqlite::{Connection, OptionalExtension, Params, Row, Savepoint};
+use rusqlite::{Connection, OptionalExtension, Params, Row};
 
 /// What was attempted on the index and why it failed.
 #[derive(Debug, thiserror::Error)]
@@ -96,13 +96,13 @@ impl Error {
 }
 
 /// An operation's own savepoint inside the writer's transaction.
-pub struct Tx<'c>(Savepoint<'c>);
+pub struct Tx<'c>(&'c Connection);
 
 impl Deref for Tx<'_> {
     type Target = Db;
 
     fn deref(&self) -> &Db {
-        &self.0
+        self.0
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Error, Tx};
+use super::{Error, Tx, execute};
 use crate::failpoint::{self, Effect};
 
 const QUEUE_MAX: usize = 4096;
@@ -23,7 +23,7 @@ const BREATH_MAX: Duration = Duration::from_millis(1);
 
 /// Runs in the transaction (or learns that there is none), and hands back how to reply once the
 /// transaction's fate is known, and what SQLite said if it failed.
-type Operation = Box<dyn FnOnce(Option<&mut Connection>) -> (Reply, Option<Failure>) + Send>;
+type Operation = Box<dyn FnOnce(Option<&Connection>) -> (Reply, Option<Failure>) + Send>;
 type Reply = Box<dyn FnOnce(Result<(), Error>) + Send>;
 type Failure = rusqlite::ffi::Error;
 
@@ -91,8 +91,7 @@ where
     let (reply, answer) = oneshot::channel();
     let operation: Operation = Box::new(move |connection| {
         let outcome = connection.map_or(Err(Error::NotBegun), |connection| {
-            catch_unwind(AssertUnwindSafe(|| in_savepoint(connection, operation)))
-                .unwrap_or(Err(Error::Panicked))
+            in_savepoint(connection, operation)
         });
         let failure = outcome.as_ref().err().and_then(Error::sqlite_failure);
         let reply: Reply = Box::new(move |committed: Result<(), Error>| {
@@ -106,17 +105,27 @@ where
 }
 
 fn in_savepoint<T>(
-    connection: &mut Connection,
+    connection: &Connection,
     operation: impl FnOnce(&mut Tx) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let failed = |source| Error::Statement {
-        what: "open a savepoint",
-        source,
-    };
-    let mut tx = Tx(connection.savepoint().map_err(failed)?);
-    let answer = operation(&mut tx)?;
-    tx.0.commit().map_err(failed)?;
-    Ok(answer)
+    let run = |what, sql| execute(connection, what, sql, []).map(drop);
+    run("open a savepoint", "SAVEPOINT operation")?;
+    let answer = catch_unwind(AssertUnwindSafe(|| operation(&mut Tx(connection))));
+    let answer = answer.unwrap_or(Err(Error::Panicked));
+    let end = || run("end a savepoint", "RELEASE operation");
+    let is_open = !connection.is_autocommit();
+    match answer {
+        Ok(answer) => end().map(|()| answer),
+        Err(error) if is_open => {
+            let undone = run("undo an operation", "ROLLBACK TO operation").and_then(|()| end());
+            if undone.is_err() {
+                // What is half done must not be committed.
+                let _ = stepped(connection, "ROLLBACK");
+            }
+            Err(error)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// What waits for its transaction.
@@ -210,7 +219,7 @@ impl Iterator for Batch<'_> {
     }
 }
 
-fn work(mut connection: Connection, mut queues: Queues, life: watch::Sender<bool>) {
+fn work(connection: Connection, mut queues: Queues, life: watch::Sender<bool>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
@@ -220,7 +229,7 @@ fn work(mut connection: Connection, mut queues: Queues, life: watch::Sender<bool
         if let Some(breath) = pace.breath(batch.waiting()) {
             std::thread::sleep(breath);
         }
-        match commit_together(&mut connection, &mut batch) {
+        match commit_together(&connection, &mut batch) {
             Ok(took) => {
                 let urgent = batch.urgents;
                 pace = Pace { took, urgent };
@@ -239,13 +248,13 @@ fn work(mut connection: Connection, mut queues: Queues, life: watch::Sender<bool
 /// One transaction for all; tells how long its commit took. An error return means the disk can no
 /// longer be believed.
 fn commit_together(
-    connection: &mut Connection,
+    connection: &Connection,
     batch: impl Iterator<Item = Operation>,
 ) -> Result<Duration, Failure> {
     let mut replies: Vec<Reply> = Vec::new();
-    let mut fate = batched(connection, "BEGIN IMMEDIATE");
+    let mut fate = stepped(connection, "BEGIN IMMEDIATE");
     for operation in batch {
-        let (reply, failure) = operation(fate.is_ok().then_some(&mut *connection));
+        let (reply, failure) = operation(fate.is_ok().then_some(connection));
         replies.push(reply);
         if fate.is_ok() && connection.is_autocommit() {
             // A full disk or a failed write made SQLite roll everything back.
@@ -256,13 +265,13 @@ fn commit_together(
     let began = Instant::now();
     if fate.is_ok() {
         failpoint::before(Effect::Commit);
-        fate = batched(connection, "COMMIT");
+        fate = stepped(connection, "COMMIT");
         failpoint::after(Effect::Commit);
     }
     let took = began.elapsed();
     if !connection.is_autocommit() {
         // Only after a failed COMMIT; if this fails as well, the connection is closed anyway.
-        let _ = batched(connection, "ROLLBACK");
+        let _ = stepped(connection, "ROLLBACK");
     }
     for reply in replies {
         reply(fate.map_err(|failure| Error::Statement {
@@ -276,10 +285,13 @@ fn commit_together(
     }
 }
 
-fn batched(connection: &Connection, sql: &str) -> Result<(), Failure> {
+fn stepped(connection: &Connection, sql: &str) -> Result<(), Failure> {
     let unknown = Failure::new(rusqlite::ffi::SQLITE_ERROR);
-    let run = connection.execute_batch(sql);
-    run.map_err(|error| error.sqlite_error().copied().unwrap_or(unknown))
+    let run = connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.execute([]));
+    run.map(drop)
+        .map_err(|error| error.sqlite_error().copied().unwrap_or(unknown))
 }
 
 /// After a failed sync Linux marks the pages clean, so a retry would lie: such an error is final.
