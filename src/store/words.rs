@@ -20,7 +20,7 @@ pub enum Word<'a> {
     /// The end of its number, of one that is matched by its end; and of another the whole.
     Tail(&'a str),
     Number(&'a str),
-    /// Digits in a row, in its number.
+    /// Digits in a row, in its number; digits only.
     Run(&'a str),
     /// There are letters in its number.
     Lettered,
@@ -44,7 +44,7 @@ impl fmt::Display for Word<'_> {
         let (kind, text) = match self {
             Word::Tail(digits) => ('e', digits),
             Word::Number(number) => ('n', number),
-            Word::Run(digits) => ('x', digits),
+            Word::Run(digits) => return write!(f, "x{digits}"),
             Word::Lettered => ('l', &""),
             Word::Did(did) => ('d', did),
             Word::Direction(direction) => ('w', direction),
