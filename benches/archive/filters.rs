@@ -150,9 +150,11 @@ pub fn cases(reader: &Reader) -> anyhow::Result<Vec<Case>> {
         case("*dddddd", |r| {
             format!("number=*{}", &number(r.below(100_000))[5..])
         }),
-        case("*dd* (numbers are scanned)", |r| {
-            format!("number=*{}*", 10 + r.below(90))
+        case("*ddddd*", |r| {
+            format!("number=*{}*", &number(r.below(100_000))[3..8])
         }),
+        fixed("letters that none has", "number=anon*"),
+        case("*dd*", |r| format!("number=*{}*", 10 + r.below(90))),
         fixed("*", "number=*"),
         case("extension", |r| format!("extension={}", 100 + r.below(300))),
         fixed("rare extension", &format!("extension={RARE_EXTENSION}")),

@@ -19,7 +19,8 @@ use jiff::tz::TimeZone;
 /// 2023-01-01 and three years.
 const FIRST_MS: i64 = 1_672_531_200_000;
 const YEARS_MS: i64 = 3 * 365 * 86_400_000;
-const CALLS_IN_A_TRANSACTION: u64 = 2_000;
+/// As many as the service saves at once when it has to catch up.
+const CALLS_IN_A_TRANSACTION: u64 = 100;
 /// One in five calls, and it only ever calls in.
 pub const FREQUENT: &str = "05552221133";
 /// In about one of twenty thousand legs.
@@ -70,12 +71,13 @@ impl Made {
     /// A transaction of some calls.
     async fn further(mut self, store: &Store, calls: u64) -> Result<Made, Error> {
         let write = store.write(move |tx| {
+            let last = last_recording(tx)?;
             let mut noted = Noted::default();
             for _ in 0..calls {
                 self.add(tx, &mut noted)?;
             }
             noted.write(tx)?;
-            settle(tx)?;
+            settle(tx, last)?;
             Ok(self)
         });
         write.await
@@ -108,7 +110,7 @@ pub async fn seed(store: &Store, recordings: u64) -> anyhow::Result<()> {
 /// How fast calls are written behind those that are there, and into an index that was empty just
 /// now, in turns.
 pub async fn rates(full: &Store, calls: u64, recordings: u64) -> anyhow::Result<()> {
-    const ROUNDS: usize = 15;
+    const ROUNDS: usize = 201;
     let directory = tempfile::tempdir()?;
     let empty = Store::open(&directory.path().join("index.sqlite"))?;
     let mut sides = [
@@ -284,20 +286,28 @@ fn extension(random: &mut Random) -> String {
     }
 }
 
-/// What was announced in this transaction is as the worker would leave it.
-fn settle(tx: &mut Tx) -> Result<(), Error> {
+fn last_recording(tx: &Tx) -> Result<i64, Error> {
+    let sql = "SELECT coalesce(max(id), 0) FROM recording";
+    let read = tx.query_row(sql, [], |row| row.get(0));
+    read.map_err(|source| Error::Statement {
+        what: "see which recording is the last",
+        source,
+    })
+}
+
+/// What was announced behind a row is as the worker would leave it: some wait, and few have failed.
+fn settle(tx: &mut Tx, last: i64) -> Result<(), Error> {
+    let failed = "UPDATE recording SET state = 'failed', due_ms = NULL, attempt = 9, \
+        code = 'gone', last_error = 'download: the PBX has it no longer: HTTP 404' \
+        WHERE id > ?1 AND id % 1000 = 7";
+    let waiting = "UPDATE recording SET due_ms = 4000000000000 WHERE id > ?1 AND id % 1000 = 507";
     let archived = "UPDATE recording SET state = 'archived', due_ms = NULL, attempt = 1, \
         original_sha256 = randomblob(32), original_bytes = 16000, object_sha256 = randomblob(32), \
         object_bytes = 17000, object_key = pbx || '/' || dated || '/' || recording || '.mp3', \
         media_ms = coalesce(duration_s, 10) * 1000, archived_ms = announced_ms + 7000 \
-        WHERE state = 'pending' AND due_ms < 4000000000000 AND id % 500 <> 7";
-    let failed = "UPDATE recording SET state = 'failed', due_ms = NULL, attempt = 9, \
-        code = 'gone', last_error = 'download: the PBX has it no longer: HTTP 404' \
-        WHERE state = 'pending' AND due_ms < 4000000000000 AND id % 1000 = 7";
-    let waiting = "UPDATE recording SET due_ms = 4000000000000 \
-        WHERE state = 'pending' AND due_ms < 4000000000000";
-    for sql in [archived, failed, waiting] {
-        let run = || tx.prepare_cached(sql)?.execute([]);
+        WHERE id > ?1 AND id % 500 <> 7";
+    for sql in [failed, waiting, archived] {
+        let run = || tx.prepare_cached(sql)?.execute([last]);
         run().map_err(|source| Error::Statement {
             what: "settle recordings",
             source,
