@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
 use tokio::sync::Notify;
@@ -26,8 +26,13 @@ use crate::store::recordings::{self, Announced};
 use crate::store::words::Noted;
 use crate::store::{Db, Error, Store, Tx, calls, damaged, foretold};
 
-/// Deliveries at a time: what is answered meanwhile waits until they are saved, some milliseconds.
-const BATCH: u32 = 100;
+/// Deliveries at a time: events of one call that are read together cost little more than one, and
+/// what is answered meanwhile waits until they are saved, some milliseconds.
+const BATCH: u32 = 500;
+/// When so many were logged while a batch was read, reading stops for so many times as long as it
+/// took: answers come first, and what is not read yet is late, not lost.
+const BUSY: i64 = 100;
+const GIVE_WAY: u32 = 3;
 /// How soon events are noticed that another process logged.
 const POLL: Duration = Duration::from_millis(500);
 
@@ -49,11 +54,19 @@ struct Batch {
     /// The mark as it was found, and as it will be.
     from: EventSeq,
     to: EventSeq,
+    /// Where the log ended when it was read.
+    end: EventSeq,
     /// These are behind the mark: they were passed over before.
     taken_up: bool,
     deliveries: Vec<Read>,
     calls: Vec<Call>,
     announced: Vec<Announced>,
+}
+
+/// How far the log was read, and where it ended then.
+struct Reached {
+    seq: EventSeq,
+    end: EventSeq,
 }
 
 struct Read {
@@ -82,13 +95,21 @@ impl Correlator {
     /// Reads on as events are logged, tells `enqueued` after each batch, and counts its turns. Runs
     /// until dropped.
     pub async fn run(&self, logged: &Notify, enqueued: &Notify, turns: &AtomicU64) {
+        let mut end_before = EventSeq(i64::MAX);
         loop {
             turns.fetch_add(1, Ordering::Relaxed);
+            let began = Instant::now();
             match self.batch().await {
                 Ok(None) => {
                     let _ = tokio::time::timeout(POLL, logged.notified()).await;
                 }
-                Ok(Some(_)) => enqueued.notify_one(),
+                Ok(Some(Reached { end, .. })) => {
+                    enqueued.notify_one();
+                    if end.0.saturating_sub(end_before.0) > BUSY {
+                        tokio::time::sleep(began.elapsed() * GIVE_WAY).await;
+                    }
+                    end_before = end;
+                }
                 Err(error) => {
                     tracing::error!(error = chain(&error), "reading the log failed");
                     tokio::time::sleep(POLL).await;
@@ -102,7 +123,7 @@ impl Correlator {
     pub async fn catch_up(&self) -> Result<(), Error> {
         let last = self.store.read(|db| log::last(db)).await?;
         while let Some(reached) = self.batch().await? {
-            if reached >= last {
+            if reached.seq >= last {
                 break;
             }
         }
@@ -111,7 +132,7 @@ impl Correlator {
 
     /// Reads some deliveries; returns how far the log was read then, or none where nothing was left.
     /// What was passed over before comes first, and moves no mark.
-    async fn batch(&self) -> Result<Option<EventSeq>, Error> {
+    async fn batch(&self) -> Result<Option<Reached>, Error> {
         let pbxs = self.pbxs.clone();
         let batch = self.store.read(move |reader| read(reader, &pbxs)).await?;
         let Some(batch) = batch else { return Ok(None) };
@@ -131,9 +152,11 @@ impl Correlator {
 }
 
 impl Batch {
-    fn reached(&self) -> EventSeq {
+    fn reached(&self) -> Reached {
+        let end = self.end;
         // There may be more of what was passed over, and then there is what is new.
-        if self.taken_up { EventSeq(0) } else { self.to }
+        let seq = if self.taken_up { EventSeq(0) } else { self.to };
+        Reached { seq, end }
     }
 }
 
@@ -152,6 +175,7 @@ fn read(db: &Db, pbxs: &BTreeMap<PbxName, Pbx>) -> Result<Option<Batch>, Error> 
     let mut batch = Batch {
         from,
         to: if taken_up { from } else { last },
+        end: log::last(db)?,
         taken_up,
         deliveries: Vec::with_capacity(unread.len()),
         calls: Vec::new(),
