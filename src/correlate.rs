@@ -29,9 +29,9 @@ use crate::store::{Db, Error, Store, Tx, calls, damaged, foretold};
 /// Deliveries at a time: events of one call that are read together cost little more than one, and
 /// what is answered meanwhile waits until they are saved, some milliseconds.
 const BATCH: u32 = 500;
-/// When so many were logged while a batch was read, reading stops for so many times as long as it
-/// took: answers come first, and what is not read yet is late, not lost.
-const BUSY: i64 = 100;
+/// While events come, by a tenth as many as are read, reading stops for so many times as long as a
+/// batch took: answers come first, and more is read at once then. What is only left of before is
+/// read without a rest.
 const GIVE_WAY: u32 = 3;
 /// How soon events are noticed that another process logged.
 const POLL: Duration = Duration::from_millis(500);
@@ -63,10 +63,11 @@ struct Batch {
     announced: Vec<Announced>,
 }
 
-/// How far the log was read, and where it ended then.
+/// How far the log was read, where it ended then, and how many deliveries were read.
 struct Reached {
     seq: EventSeq,
     end: EventSeq,
+    read: usize,
 }
 
 struct Read {
@@ -95,7 +96,7 @@ impl Correlator {
     /// Reads on as events are logged, tells `enqueued` after each batch, and counts its turns. Runs
     /// until dropped.
     pub async fn run(&self, logged: &Notify, enqueued: &Notify, turns: &AtomicU64) {
-        let mut end_before = EventSeq(i64::MAX);
+        let mut end_before = EventSeq(0);
         loop {
             turns.fetch_add(1, Ordering::Relaxed);
             let began = Instant::now();
@@ -103,10 +104,11 @@ impl Correlator {
                 Ok(None) => {
                     let _ = tokio::time::timeout(POLL, logged.notified()).await;
                 }
-                Ok(Some(Reached { end, .. })) => {
+                Ok(Some(Reached { end, read, .. })) => {
                     enqueued.notify_one();
-                    if end.0.saturating_sub(end_before.0) > BUSY {
-                        tokio::time::sleep(began.elapsed() * GIVE_WAY).await;
+                    let came = end.0.saturating_sub(end_before.0);
+                    if came.saturating_mul(10) >= read as i64 {
+                        tokio::time::sleep((began.elapsed() * GIVE_WAY).min(POLL)).await;
                     }
                     end_before = end;
                 }
@@ -156,7 +158,8 @@ impl Batch {
         let end = self.end;
         // There may be more of what was passed over, and then there is what is new.
         let seq = if self.taken_up { EventSeq(0) } else { self.to };
-        Reached { seq, end }
+        let read = self.deliveries.len();
+        Reached { seq, end, read }
     }
 }
 

@@ -60,6 +60,7 @@ def flat(minutes: float) -> None:
             wait_for("the last recordings", lambda: count(index, "pending") == 0, WAIT_MAX_S)
             archived = count(index, "archived")
             stored = objects(endpoint)
+            space(index, archived)
     write(samples)
     events = len(posting.took_ms)
     print(f"\n{minutes:g} minutes at {EVENTS_PER_S} events/s, SeaweedFS (load {said(loads)})\n")
@@ -107,6 +108,16 @@ def size(path: pathlib.Path) -> int:
 def count(index, state: str) -> int:
     sql = "SELECT count(*) FROM recording WHERE state = ?"
     return index.execute(sql, [state]).fetchone()[0]
+
+
+def space(index, recordings: int) -> None:
+    sql = "SELECT name, sum(pgsize) FROM dbstat GROUP BY name ORDER BY 2 DESC"
+    parts = [(name, size / recordings) for name, size in index.execute(sql)]
+    print(f"\nThe index has {sum(size for _, size in parts):.0f} bytes a recording with its events:\n")
+    print("| part | bytes a recording |\n|---|---|")
+    for name, size in parts[:14]:
+        print(f"| {name} | {size:.0f} |")
+    print(f"| {len(parts[14:])} others | {sum(size for _, size in parts[14:]):.0f} |")
 
 
 def objects(endpoint: str) -> int:

@@ -221,7 +221,8 @@ pub(super) const FOLLOW: &str = "UPDATE recording INDEXED BY recording_by_call \
         IS NOT (n.sorted_ms, n.local_ms, n.external, n.extension, n.did, n.direction, \
             n.outcome, n.duration_s)";
 
-/// Marks what has fallen due of a PBX as ripe, so many at a time. What is of a PBX that the settings
+/// Marks what has fallen due of a PBX as ripe, so many at a time that no answer waits long for it.
+/// What is of a PBX that the settings
 /// do not name waits until they do.
 pub fn ripen(tx: &mut Tx, pbx: &PbxName, now: UtcMs) -> Result<(), Error> {
     let key = params![pbx.as_str(), now.0];
@@ -234,7 +235,7 @@ pub fn ripen(tx: &mut Tx, pbx: &PbxName, now: UtcMs) -> Result<(), Error> {
 pub(super) const RIPEN: &str = "UPDATE recording SET ripe = 1 WHERE id IN \
     (SELECT id FROM recording INDEXED BY recording_due \
      WHERE pbx = ?1 AND state = 'pending' AND lease_ms IS NULL AND ripe = 0 AND due_ms <= ?2 \
-     ORDER BY due_ms LIMIT 1000)";
+     ORDER BY due_ms LIMIT 100)";
 
 /// When the next recording of these PBXs falls due; at once where one is ripe.
 pub fn next_due(db: &Db, pbxs: &[PbxName], now: UtcMs) -> Result<Option<UtcMs>, Error> {
