@@ -81,7 +81,7 @@ pub fn set_owner(
     Ok(())
 }
 
-/// Legs whose id ends in the text. Six characters (`_31-1` and a digit) go by the index; with fewer
+/// Legs without a certain end whose id ends in the text. Six characters (`_31-1` and a digit) go by the index; with fewer
 /// the rest of a damaged id shows no more than its counter, and every leg is looked at.
 pub fn candidates(db: &Db, pbx: &PbxName, id_rest: &str) -> Result<Vec<Candidate>, Error> {
     let select = "SELECT c.call, l.leg, l.extension, c.external, l.end_is_certain \
