@@ -7,7 +7,6 @@
 mod ownership;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -74,7 +73,7 @@ struct Read {
     seq: EventSeq,
     pbx: PbxName,
     /// None of a delivery that is passed over.
-    readings: Vec<Reading>,
+    readings: Arc<[Reading]>,
     duplicate_of: Option<EventSeq>,
     /// The calls it says something about, and whether that is more than an unknown event.
     touches: BTreeMap<CallId, bool>,
@@ -192,10 +191,11 @@ fn read(db: &Db, pbxs: &BTreeMap<PbxName, Pbx>) -> Result<Option<Batch>, Error> 
         duplicate_of,
     } in unread
     {
+        let readings = logged.as_ref().map(|logged| logged.readings.clone());
         let mut read = Read {
             seq,
             pbx,
-            readings: logged.as_ref().map(read_one).unwrap_or_default(),
+            readings: readings.unwrap_or_default(),
             duplicate_of,
             touches: BTreeMap::new(),
         };
@@ -222,15 +222,6 @@ fn read(db: &Db, pbxs: &BTreeMap<PbxName, Pbx>) -> Result<Option<Batch>, Error> 
         batch.calls.push(Call::fold(id, zone, &events));
     }
     Ok(Some(batch))
-}
-
-/// A panic on one event marks that event and stops nothing.
-fn read_one(logged: &Logged) -> Vec<Reading> {
-    let read = catch_unwind(AssertUnwindSafe(|| logged.vendor.read(logged)));
-    read.unwrap_or_else(|_| {
-        tracing::error!(seq = logged.seq.0, pbx = %logged.pbx, "reading an event panicked");
-        vec![Reading::NotUnderstood]
-    })
 }
 
 fn touches(pbx: &PbxName, readings: &[Reading]) -> BTreeMap<CallId, bool> {
@@ -297,7 +288,7 @@ fn keep(
     for call in &batch.calls {
         rows.insert(&call.id, calls::row(tx, &call.id)?);
     }
-    let mut damaged_at = BTreeSet::new();
+    let mut newly_damaged = Vec::new();
     let mut known = BTreeSet::new();
     for read in &batch.deliveries {
         if batch.taken_up && !log::take_up(tx, read.seq)? {
@@ -306,11 +297,11 @@ fn keep(
         if read.readings.is_empty() {
             log::pass_over(tx, read.seq, &read.pbx)?;
         }
-        for (item, reading) in (0..).zip(&read.readings) {
+        for (item, reading) in (0..).zip(read.readings.iter()) {
             calls::save_reading(tx, read.seq, item, reading, read.duplicate_of)?;
             if let Some((pbx, event, id_rest)) = lost_its_leg(read, reading) {
                 damaged::save(tx, read.seq, item, pbx, event, id_rest)?;
-                damaged_at.insert(pbx.clone());
+                newly_damaged.push((pbx, read.seq, item));
             }
         }
         for (id, is_known) in &read.touches {
@@ -328,7 +319,7 @@ fn keep(
         calls::know(tx, row)?;
     }
     recordings::enqueue(tx, &batch.announced, due_after_ms)?;
-    ownership::settle(tx, &batch.calls, &damaged_at, pbxs, &mut noted)?;
+    ownership::settle(tx, &batch.calls, &newly_damaged, pbxs, &mut noted)?;
     noted.write(tx)?;
     Ok(true)
 }

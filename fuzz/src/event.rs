@@ -1,8 +1,7 @@
 //! Any body of a delivery, in every dialect: read without failing, and what is read is plausible.
 
-use callvault::model::event::{Event, Kind, Logged, Reading};
-use callvault::model::id::{EventSeq, RecordingName};
-use callvault::model::time::UtcMs;
+use callvault::model::event::{Event, Kind, Reading};
+use callvault::model::id::RecordingName;
 use callvault::model::vendor::Vendor;
 
 use super::url;
@@ -25,16 +24,7 @@ pub fn check(data: &[u8]) {
 }
 
 fn read(raw: &[u8]) -> Vec<Reading> {
-    Vendor::ThreeCx.read(&Logged {
-        seq: EventSeq(1),
-        pbx: "hq".parse().unwrap(),
-        vendor: Vendor::ThreeCx,
-        received: UtcMs(0),
-        live: true,
-        foretold: false,
-        raw: raw.into(),
-        attached: Vec::new(),
-    })
+    Vendor::ThreeCx.read(raw)
 }
 
 /// Not so deep that an array around it would be too deep.

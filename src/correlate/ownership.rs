@@ -8,43 +8,38 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Pbx;
 use crate::model::call::Call;
 use crate::model::damaged;
-use crate::model::id::{CallId, LegId, PbxName};
+use crate::model::id::{CallId, EventSeq, LegId, PbxName};
 use crate::store::damaged::{self as ends, Waiting};
 use crate::store::words::Noted;
 use crate::store::{Error, Tx, calls, foretold, log};
 
-/// Settles what the changed calls, or newly damaged ids at `damaged_at`, may have decided.
+/// Settles what the changed calls may have decided, and newly damaged ids.
 pub fn settle(
     tx: &mut Tx,
     changed: &[Call],
-    damaged_at: &BTreeSet<PbxName>,
+    newly_damaged: &[(&PbxName, EventSeq, u32)],
     pbxs: &BTreeMap<PbxName, Pbx>,
     noted: &mut Noted,
 ) -> Result<(), Error> {
-    let touched = changed.iter().map(|call| &call.id.pbx);
-    let touched: BTreeSet<&PbxName> = touched.chain(damaged_at).collect();
-    for pbx in touched {
-        for waiting in ends::of_pbx(tx, pbx)? {
-            let affected = waiting.owner.is_none() && damaged_at.contains(pbx)
-                || changed
-                    .iter()
-                    .any(|call| call.id.pbx == *pbx && concerns(&waiting, call));
-            if affected {
-                decide(tx, pbx, &waiting, pbxs, noted)?;
-            }
+    let mut legs: BTreeMap<&PbxName, BTreeSet<LegId>> = BTreeMap::new();
+    for call in changed {
+        let named = call.legs.iter().map(|leg| LegId {
+            call: call.id.call.clone(),
+            leg: leg.leg,
+        });
+        legs.entry(&call.id.pbx).or_default().extend(named);
+    }
+    for (pbx, legs) in legs {
+        for waiting in ends::of_legs(tx, pbx, &legs)? {
+            decide(tx, pbx, &waiting, pbxs, noted)?;
+        }
+    }
+    for (pbx, seq, item) in newly_damaged {
+        if let Some(waiting) = ends::at(tx, *seq, *item)? {
+            decide(tx, pbx, &waiting, pbxs, noted)?;
         }
     }
     Ok(())
-}
-
-fn concerns(waiting: &Waiting, call: &Call) -> bool {
-    call.legs.iter().any(|leg| {
-        let name = LegId {
-            call: call.id.call.clone(),
-            leg: leg.leg,
-        };
-        name.to_string().ends_with(&waiting.damaged.id_rest)
-    })
 }
 
 fn decide(

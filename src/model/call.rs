@@ -135,7 +135,7 @@ impl Call {
             rang: BTreeMap::new(),
         };
         for logged in events {
-            for (item, reading) in logged.vendor.read(logged).iter().enumerate() {
+            for (item, reading) in logged.readings.iter().enumerate() {
                 if let Some(event) = reading.event() {
                     fold.event(logged, item, event);
                 }

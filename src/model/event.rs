@@ -8,21 +8,19 @@ use jiff::civil::DateTime;
 
 use super::id::{EventSeq, LegId, PbxName, RecordingName};
 use super::time::UtcMs;
-use super::vendor::Vendor;
 
-/// A delivery as the log keeps it: what came, byte for byte, and when.
+/// A delivery as the log keeps it, when it came, and what it says.
 #[derive(Debug, Clone)]
 pub struct Logged {
     pub seq: EventSeq,
     pub pbx: PbxName,
-    pub vendor: Vendor,
     pub received: UtcMs,
     /// It came from the PBX as things happened, so its arrival says something about the time.
     pub live: bool,
     /// Nobody sent it: the service found the file by itself.
     pub foretold: bool,
-    /// Shared: a delivery may say something about many calls.
-    pub raw: Arc<[u8]>,
+    /// At least one. Shared: a delivery may say something about many calls.
+    pub readings: Arc<[Reading]>,
     /// Events of this delivery whose id was damaged, by their place in it, and the leg that was
     /// found for each.
     pub attached: Vec<(u32, LegId)>,

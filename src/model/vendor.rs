@@ -4,7 +4,7 @@
 
 pub mod threecx;
 
-use super::event::{FetchPath, Logged, Reading, words};
+use super::event::{FetchPath, Reading, words};
 use super::id::LegId;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,10 +15,10 @@ pub enum Vendor {
 words!(Vendor { ThreeCx => "threecx" });
 
 impl Vendor {
-    /// Reads a delivery. Total: whatever cannot be understood says so.
-    pub fn read(self, logged: &Logged) -> Vec<Reading> {
+    /// Reads the bytes of a delivery. Total: whatever cannot be understood says so.
+    pub fn read(self, raw: &[u8]) -> Vec<Reading> {
         match self {
-            Vendor::ThreeCx => threecx::read(&logged.raw),
+            Vendor::ThreeCx => threecx::read(raw),
         }
     }
 

@@ -2,9 +2,11 @@
 //!
 //! Never here: which leg that is (`model::damaged`, `correlate`).
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Row, params};
 
-use super::{Db, Error, Tx, all, execute, parsed};
+use super::{Db, Error, Tx, all, execute, first, parsed};
 use crate::model::damaged::{Candidate, Damaged};
 use crate::model::event::Event;
 use crate::model::id::{EventSeq, LegId, PbxName};
@@ -40,27 +42,49 @@ pub fn save(
     Ok(())
 }
 
-pub fn of_pbx(db: &Db, pbx: &PbxName) -> Result<Vec<Waiting>, Error> {
-    let sql = "SELECT seq, item, id_rest, user, external, call, leg FROM damaged WHERE pbx = ?1";
-    all(db, "read damaged ids", sql, [pbx.as_str()], |row| {
-        let call: Option<String> = row.get(5)?;
-        let owner = match call {
-            Some(call) => Some(LegId {
-                call: parsed(call)?,
-                leg: row.get(6)?,
-            }),
-            None => None,
-        };
-        Ok(Waiting {
-            seq: EventSeq(row.get(0)?),
-            item: row.get(1)?,
-            damaged: Damaged {
-                id_rest: row.get(2)?,
-                user: row.get(3)?,
-                external: row.get(4)?,
-            },
-            owner,
-        })
+const WAITING: &str = "SELECT seq, item, id_rest, user, external, call, leg FROM damaged d";
+
+/// What may be of one of these legs: the ends of their ids go by an index, as in [`candidates`].
+pub fn of_legs(db: &Db, pbx: &PbxName, legs: &BTreeSet<LegId>) -> Result<Vec<Waiting>, Error> {
+    let sql = format!(
+        "{WAITING} WHERE pbx = ?1 AND substr(id_rest, -6) IN (SELECT value FROM json_each(?2)) \
+         UNION ALL {WAITING} WHERE pbx = ?1 AND length(id_rest) < 6"
+    );
+    let names: Vec<String> = legs.iter().map(LegId::to_string).collect();
+    let ends: BTreeSet<&str> = names
+        .iter()
+        .map(|name| &name[name.len().saturating_sub(6)..])
+        .collect();
+    let key = params![pbx.as_str(), serde_json::json!(ends).to_string()];
+    let mut found = all(db, "read damaged ids", &sql, key, waiting)?;
+    let ends_a_name = |rest: &str| names.iter().any(|name| name.ends_with(rest));
+    found.retain(|waiting| ends_a_name(&waiting.damaged.id_rest));
+    Ok(found)
+}
+
+pub fn at(db: &Db, seq: EventSeq, item: u32) -> Result<Option<Waiting>, Error> {
+    let sql = format!("{WAITING} WHERE seq = ?1 AND item = ?2");
+    first(db, "read a damaged id", &sql, params![seq.0, item], waiting)
+}
+
+fn waiting(row: &Row) -> rusqlite::Result<Waiting> {
+    let call: Option<String> = row.get(5)?;
+    let owner = match call {
+        Some(call) => Some(LegId {
+            call: parsed(call)?,
+            leg: row.get(6)?,
+        }),
+        None => None,
+    };
+    Ok(Waiting {
+        seq: EventSeq(row.get(0)?),
+        item: row.get(1)?,
+        damaged: Damaged {
+            id_rest: row.get(2)?,
+            user: row.get(3)?,
+            external: row.get(4)?,
+        },
+        owner,
     })
 }
 
@@ -81,8 +105,9 @@ pub fn set_owner(
     Ok(())
 }
 
-/// Legs without a certain end whose id ends in the text. Six characters (`_31-1` and a digit) go by the index; with fewer
-/// the rest of a damaged id shows no more than its counter, and every leg is looked at.
+/// Legs without a certain end whose id ends in the text. Six characters (`_31-1` and a digit) go by
+/// the index; with fewer the rest of a damaged id shows no more than its counter, and every leg is
+/// looked at.
 pub fn candidates(db: &Db, pbx: &PbxName, id_rest: &str) -> Result<Vec<Candidate>, Error> {
     let select = "SELECT c.call, l.leg, l.extension, c.external, l.end_is_certain \
         FROM leg l JOIN call c ON c.id = l.call_id \

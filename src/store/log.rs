@@ -1,10 +1,13 @@
 //! The event log: what came, and how far it has been read.
 
-use rusqlite::{Row, params};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
-use super::{Db, Error, Tx, all, execute, first, parsed};
+use rusqlite::{Params, Row, params};
+
+use super::{Db, Error, Tx, all, each, execute, first, parsed};
 use crate::model::digest::Digest;
-use crate::model::event::Logged;
+use crate::model::event::{Logged, Reading};
 use crate::model::id::{CallName, EventSeq, LegId, PbxName};
 use crate::model::manifest::RawEvent;
 use crate::model::time::UtcMs;
@@ -128,34 +131,32 @@ pub struct Unread {
     pub duplicate_of: Option<EventSeq>,
 }
 
-fn to_be_read(row: &Row, vendor: VendorOf) -> rusqlite::Result<Unread> {
-    Ok(Unread {
-        seq: EventSeq(row.get(0)?),
-        pbx: parsed(row.get(1)?)?,
-        logged: logged(row, vendor)?,
-        duplicate_of: row.get::<_, Option<i64>>(6)?.map(EventSeq),
-    })
+/// Not many bytes at once.
+fn to_be_read(
+    db: &Db,
+    sql: &str,
+    key: impl Params,
+    vendor: VendorOf,
+) -> Result<Vec<Unread>, Error> {
+    const BYTES_MAX: usize = 16 * 1024 * 1024;
+    let (mut unread, mut bytes) = (Vec::new(), 0);
+    each(db, "read the event log", sql, key, |row| {
+        unread.push(Unread {
+            seq: EventSeq(row.get(0)?),
+            pbx: parsed(row.get(1)?)?,
+            logged: logged(row, vendor)?,
+            duplicate_of: row.get::<_, Option<i64>>(6)?.map(EventSeq),
+        });
+        bytes += row.get_ref(4)?.as_blob()?.len();
+        Ok(bytes < BYTES_MAX)
+    })?;
+    Ok(unread)
 }
 
-/// The next deliveries that nobody has read yet, oldest first, and not many bytes at once.
+/// The next deliveries that nobody has read yet, oldest first.
 pub fn unread(db: &Db, after: EventSeq, most: u32, vendor: VendorOf) -> Result<Vec<Unread>, Error> {
-    const BYTES_MAX: usize = 16 * 1024 * 1024;
     let sql = format!("{UNREAD} WHERE d.seq > ?1 ORDER BY d.seq LIMIT ?2");
-    let mut unread = all(
-        db,
-        "read the event log",
-        &sql,
-        params![after.0, most],
-        |row| to_be_read(row, vendor),
-    )?;
-    let mut bytes = 0;
-    let fitting = unread.iter().take_while(|unread| {
-        let fits = bytes < BYTES_MAX;
-        bytes += unread.logged.as_ref().map_or(0, |logged| logged.raw.len());
-        fits
-    });
-    unread.truncate(fitting.count());
-    Ok(unread)
+    to_be_read(db, &sql, params![after.0, most], vendor)
 }
 
 /// Deliveries that were passed over, of PBXs that are known now.
@@ -170,13 +171,7 @@ pub fn passed_over(
          WHERE p.pbx IN (SELECT value FROM json_each(?1)) ORDER BY d.seq LIMIT ?2"
     );
     let pbxs = serde_json::json!(pbxs).to_string();
-    all(
-        db,
-        "read what was passed over",
-        &sql,
-        params![pbxs, most],
-        |row| to_be_read(row, vendor),
-    )
+    to_be_read(db, &sql, params![pbxs, most], vendor)
 }
 
 pub fn pass_over(tx: &mut Tx, seq: EventSeq, pbx: &PbxName) -> Result<(), Error> {
@@ -248,16 +243,26 @@ fn logged(row: &Row, vendor: VendorOf) -> rusqlite::Result<Option<Logged>> {
     let Some(vendor) = vendor(&pbx) else {
         return Ok(None);
     };
+    let seq = EventSeq(row.get(0)?);
     Ok(Some(Logged {
-        seq: EventSeq(row.get(0)?),
+        seq,
         pbx,
-        vendor,
         received: UtcMs(row.get(2)?),
         live: row.get(3)?,
-        raw: row.get::<_, Vec<u8>>(4)?.into(),
+        readings: read(seq, vendor, row.get_ref(4)?.as_blob()?),
         foretold: row.get::<_, String>(5)? == FORETOLD,
         attached: Vec::new(),
     }))
+}
+
+/// A panic on one delivery marks that one, and stops nothing.
+fn read(seq: EventSeq, vendor: Vendor, raw: &[u8]) -> Arc<[Reading]> {
+    let read = catch_unwind(AssertUnwindSafe(|| vendor.read(raw)));
+    let read = read.unwrap_or_else(|_| {
+        tracing::error!(%seq, "reading an event panicked");
+        vec![Reading::NotUnderstood]
+    });
+    read.into()
 }
 
 /// The legs of a call that were found for damaged ids.

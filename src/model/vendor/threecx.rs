@@ -23,6 +23,10 @@ const DIALECTS: [Dialect; 4] = [
     form::read,     // event=ringing&callerid=…
 ];
 
+/// A delivery that announces more than this is left unread: none does, and each call that it names
+/// would be folded from all of it.
+const FILES_MAX: usize = 1000;
+
 pub fn read(raw: &[u8]) -> Vec<Reading> {
     let text = String::from_utf8_lossy(raw);
     let text = text.trim_start_matches('\u{feff}');
@@ -30,8 +34,13 @@ pub fn read(raw: &[u8]) -> Vec<Reading> {
     DIALECTS
         .iter()
         .find_map(|dialect| dialect(text))
-        .filter(|readings| !readings.is_empty())
+        .filter(|readings| !readings.is_empty() && files(readings) <= FILES_MAX)
         .unwrap_or_else(|| vec![Reading::NotUnderstood])
+}
+
+fn files(readings: &[Reading]) -> usize {
+    let events = readings.iter().filter_map(Reading::event);
+    events.map(|event| event.files.len()).sum()
 }
 
 /// A bare URL as the whole body, or several.
@@ -214,6 +223,10 @@ mod tests {
             );
         }
         assert_eq!(read(&[0xff, 0xfe, 0x00]), vec![Reading::NotUnderstood]);
+        let urls = |count: usize| vec!["https://h/webapi/recording/x.mp3"; count].join("\n");
+        assert_eq!(one(&urls(FILES_MAX)).files.len(), FILES_MAX);
+        let too_many = urls(FILES_MAX + 1);
+        assert_eq!(read(too_many.as_bytes()), vec![Reading::NotUnderstood]);
         let mixed = read(br#"[{"event":"ringing","id":"230307142318_40-0"},7,{"event":"login"}]"#);
         let kinds: Vec<_> = mixed.iter().map(|r| r.event().map(|e| e.kind)).collect();
         assert_eq!(kinds, [Some(Kind::Ringing), None, Some(Kind::Unknown)]);

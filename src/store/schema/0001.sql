@@ -120,6 +120,9 @@ CREATE TABLE damaged (
     CHECK ((call IS NULL) = (leg IS NULL))
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX damaged_by_call ON damaged (pbx, call);
+-- What may be of a leg: by the last six characters of its id, and what is shorter.
+CREATE INDEX damaged_by_end ON damaged (pbx, substr(id_rest, -6));
+CREATE INDEX damaged_short ON damaged (pbx) WHERE length(id_rest) < 6;
 
 -- A recording; the row is the job.
 CREATE TABLE recording (
