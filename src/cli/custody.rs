@@ -1,9 +1,11 @@
 //! `callvault custody`: who did what to which recording, and whether the chain is whole.
 
+use anyhow::anyhow;
 use clap::{Args, Subcommand};
 
-use super::{Exit, output};
+use super::{Exit, Trouble, output, show};
 use crate::catalog::status::counted;
+use crate::catalog::{self, Found};
 use crate::model::time::Moment;
 use crate::store::Reader;
 use crate::store::custody::{self, Broken, CustodyRow, Filter};
@@ -27,7 +29,7 @@ struct List {
     /// Who: callvault, "os user root", a token's person
     #[arg(long, value_name = "A")]
     actor: Option<String>,
-    /// Recording, with its PBX: hq/230307142318_40-2-1
+    /// Recording: hq/230307142318_40-2-1; the PBX may be left out where one has it
     #[arg(long, value_name = "R")]
     recording: Option<String>,
     /// What was done: archived, listened, fetched, searched, denied …
@@ -58,11 +60,13 @@ pub fn run(arguments: Arguments, reader: &Reader) -> anyhow::Result<Exit> {
 }
 
 fn print(list: List, reader: &Reader) -> anyhow::Result<Exit> {
+    let subject = list.recording.map(|text| recording(reader, &text));
+    let subject = subject.transpose()?;
     let rows = custody::list(
         reader,
         &Filter {
             actor: list.actor,
-            subject: list.recording,
+            subject,
             act: list.act,
             from: list.from.map(Moment::as_utc),
             to: list.to.map(Moment::as_utc),
@@ -81,6 +85,19 @@ fn print(list: List, reader: &Reader) -> anyhow::Result<Exit> {
     } else {
         Exit::Done
     })
+}
+
+/// The whole id of a recording: a part of it would read as if nobody had touched it.
+fn recording(reader: &Reader, text: &str) -> anyhow::Result<String> {
+    match catalog::find(reader, text)? {
+        Found::Recording(id) => Ok(id.to_string()),
+        Found::Ambiguous(ids) => Err(show::ambiguous(text, &ids, "custody list --recording")),
+        Found::Call(id) => {
+            let error = anyhow!("{id} is a call, and entries are of recordings");
+            Err(Trouble::usage(error, format!("callvault show {id}")))
+        }
+        Found::Nothing => Err(show::nothing(text)),
+    }
 }
 
 fn table(rows: &[CustodyRow]) -> anyhow::Result<()> {

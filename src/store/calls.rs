@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use rusqlite::{Row, params};
 
 use super::words::{self, Noted};
-use super::{Db, Error, Tx, all, execute, first, parsed, recordings, word};
+use super::{Db, Error, Tx, all, events, execute, first, parsed, recordings, word};
 use crate::model::call::{Call, Leg, Outcome};
 use crate::model::event::{Direction, Finish, Reading, Transfer};
 use crate::model::id::{CallId, EventSeq, LegId, RecordingName};
@@ -161,7 +161,7 @@ pub fn save_reading(
     let row = params![
         seq.0,
         item,
-        event.map_or("unparsed", |event| event.kind.as_str()),
+        event.map_or(events::UNPARSED, |event| event.kind.as_str()),
         call.map(|call| call.as_str()),
         leg.map(|leg| leg.leg),
         matches!(reading, Reading::Repaired(_)),

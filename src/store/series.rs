@@ -113,7 +113,7 @@ pub struct Since {
 pub fn since(db: &Db, pbx: &PbxName, since: UtcMs) -> Result<Since, Error> {
     let sql = "SELECT \
         (SELECT count(*) FROM delivery WHERE pbx = ?1 AND live = 1 AND received_ms >= ?2), \
-        (SELECT count(*) FROM call WHERE +pbx = ?1 AND known = 1 AND started_ms >= ?2), \
+        (SELECT count(*) FROM call WHERE +pbx = ?1 AND known = 1 AND sorted_ms >= ?2), \
         (SELECT count(*) FROM recording WHERE +pbx = ?1 AND announced_ms >= ?2)";
     let key = params![pbx.as_str(), since.0];
     let found = first(db, "count what came since", sql, key, |row| {

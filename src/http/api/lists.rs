@@ -158,7 +158,7 @@ pub async fn events(api: Arc<Api>, asked: Asked) -> Answer {
     let limit = query::limit(&asked.query)?;
     let pbx = query::typed(&asked.query, "pbx")?;
     let after = query::event(&asked.query)?;
-    let kind = asked.query.get("kind").cloned();
+    let kind = query::kind(&asked.query)?;
     let read = api
         .store
         .read(move |db| log_events::events(db, pbx.as_ref(), kind.as_deref(), after, limit));

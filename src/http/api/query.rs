@@ -9,10 +9,11 @@ use super::problem::Problem;
 use crate::catalog::series::Window;
 use crate::model::access::Scope;
 use crate::model::call::Outcome;
-use crate::model::event::Direction;
+use crate::model::event::{Direction, Kind};
 use crate::model::filter::{Filter, Place};
 use crate::model::job::State;
 use crate::model::time::Moment;
+use crate::store::events::UNPARSED;
 
 /// A parameter of a route, as it is described to people.
 pub struct Parameter {
@@ -123,6 +124,18 @@ pub fn limit(query: &Query) -> Result<u32, Problem> {
         .ok()
         .filter(|limit| (1..=LIMIT_MAX).contains(limit));
     limit.ok_or_else(|| bad("limit", &format!("expected 1 to {LIMIT_MAX}")))
+}
+
+/// The kind of events that is asked for, in the word that the index has for it.
+pub fn kind(query: &Query) -> Result<Option<String>, Problem> {
+    let Some(kind) = query.get("kind") else {
+        return Ok(None);
+    };
+    let is_known = kind == UNPARSED || Kind::from_word(kind).is_some();
+    let expected = "expected ringing, dialing, answered, ended, recording, unknown or unparsed";
+    is_known
+        .then(|| Some(kind.clone()))
+        .ok_or_else(|| bad("kind", expected))
 }
 
 /// The event that a page of events is after: its delivery, and its place in it.

@@ -159,6 +159,15 @@ fn lists(service: &Service, kim: &str) {
     assert_eq!((from, to), (later, earlier));
     let nobody = service.cli(&["custody", "list", "--actor", "kim"]);
     assert_eq!((nobody.status, nobody.stdout.as_str()), (1, ""));
+    let of = |recording| service.cli(&["custody", "list", "--recording", recording]);
+    assert_eq!(
+        of("230307142318_40-1-1").stdout,
+        of("hq/230307142318_40-1-1").stdout,
+    );
+    for (other, status) in [("230307142318_40-1-9", 1), ("230307142318_40", 64)] {
+        let said = of(other);
+        assert_eq!((said.status, said.stdout.as_str()), (status, ""), "{other}");
+    }
     let csv = service.cli(&["custody", "list", "--csv"]).stdout;
     assert_eq!(csv.lines().count(), 1 + all.len());
 }
