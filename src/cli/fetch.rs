@@ -72,6 +72,14 @@ pub async fn run(arguments: Arguments, settings: &Settings) -> anyhow::Result<Ex
             "callvault fetch ID -o DIR, or --number N -o DIR",
         ));
     }
+    if !arguments.ids.is_empty() && arguments.filters.any() {
+        // Either of two meanings would give somebody more, or less, than was meant.
+        let error = anyhow!("both recordings and a filter are named");
+        return Err(Trouble::usage(
+            error,
+            "one of them: callvault fetch ID -o DIR, or --number N -o DIR",
+        ));
+    }
     let rows = chosen(&arguments, &super::reader(settings)?)?;
     if rows.is_empty() {
         eprintln!("no recording fits");

@@ -94,6 +94,8 @@ fn files_are_what_was_archived(vault: &Vault) {
     assert_eq!(fetch(&service, &["230307999999_1"], &out).status, 1);
     assert_eq!(fetch(&service, &["--number", "111111"], &out).status, 1);
     assert_eq!(fetch(&service, &[], &out).status, 64);
+    let both = fetch(&service, &[RECORDINGS[0], "--extension", "204"], &out);
+    assert_eq!(both.status, 64, "{}", both.stderr);
 }
 
 fn no_other_file_is_touched(vault: &Vault) {
