@@ -35,6 +35,7 @@ pub async fn tag(world: &World, verified: Verified) -> Result<Tagged, StageError
         claim,
         spooled,
         source_tag_bytes,
+        media_ms,
         ..
     } = verified.clone();
     let making = Making {
@@ -52,7 +53,20 @@ pub async fn tag(world: &World, verified: Verified) -> Result<Tagged, StageError
         Ok((call, frozen))
     });
     let (call, frozen) = read.await.map_err(index_error)?;
-    let mut frozen = frozen?;
+    let mut frozen = match frozen {
+        Ok(frozen) => frozen,
+        Err(untagged) => {
+            // Without its digest in the index, the next start would sweep what may be the only copy.
+            if let Some(original) = original {
+                let now = world.clock.now();
+                let noted = world.store.write(move |tx| {
+                    transitions::downloaded(tx, &claim, original, media_ms, None, now)
+                });
+                noted.await.map_err(index_error)?;
+            }
+            return Err(untagged);
+        }
+    };
     if claim.frozen.is_none() {
         let (claim, now) = (claim.clone(), world.clock.now());
         let kept = world.store.write(move |tx| {

@@ -99,6 +99,26 @@ fn assert_archived(service: &Service, attempts: i64) {
     });
 }
 
+/// It may be the only copy that is left.
+#[test]
+fn what_could_not_be_tagged_stays() {
+    const TAG_BYTES: usize = 17 << 20;
+    let size = [21, 14, 7, 0].map(|shift| (TAG_BYTES >> shift) as u8 & 0x7f);
+    let mut body = [b"ID3\x04\0\0".as_slice(), &size].concat();
+    body.resize(body.len() + TAG_BYTES, 0);
+    body.extend(audio(RECORDING));
+    let pbx = Pbx::start();
+    pbx.script(RECORDING, [Answer::ok(body)]);
+    let mut service = Setup::hq(&pbx.base_url()).start();
+    announce(&service);
+    service.wait_for_recordings("failed", 1);
+    let code = "SELECT json_quote(code) FROM attempts";
+    assert_eq!(service.rows(code), [json!("tag")]);
+    service.kill();
+    service.restart();
+    assert_eq!(spooled(&service).len(), 1);
+}
+
 #[test]
 fn killed_while_downloading() {
     let pbx = Pbx::start();
