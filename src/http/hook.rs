@@ -30,6 +30,7 @@ use crate::model::id::PbxName;
 use crate::model::time::UtcMs;
 use crate::store::Store;
 use crate::store::log::Delivery;
+use crate::store::refusals::OTHERS;
 
 const BODY_MAX_BYTES: usize = 1024 * 1024;
 const RETRY_AFTER_S: &str = "5";
@@ -107,7 +108,7 @@ impl Refusals {
             .unwrap_or_else(|poisoned| poisoned.into_inner());
         let peer = match counts.len() < PEERS_MAX {
             true => peer.to_string(),
-            false => "others".to_owned(),
+            false => OTHERS.to_owned(),
         };
         *counts.entry((reason, peer)).or_default() += 1;
     }
