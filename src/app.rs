@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use crate::catalog::listen::Shelf;
 use crate::catalog::peaks;
 use crate::clock::Clock;
-use crate::config::Settings;
+use crate::config::{self, Settings};
 use crate::correlate::{self, Correlator};
 use crate::failpoint::{self, Effect};
 use crate::http::api::{Api, Gate};
@@ -35,7 +35,7 @@ use crate::pipeline::{Source, World};
 use crate::spool::Spool;
 use crate::store::Store;
 use crate::upkeep::compare::Comparer;
-use crate::upkeep::foretell::{Foreteller, Watched};
+use crate::upkeep::foretell::Foreteller;
 use crate::upkeep::probe::Prober;
 use crate::worker::{self, Plan, Worker};
 use crate::{pbx, pipeline, upkeep};
@@ -117,8 +117,10 @@ impl Service {
         let worker = Worker::new(world.clone(), plan(settings), progress.worker.clone());
         let working = work(world.clone(), worker, prober, enqueued, stopped.clone());
         tasks.spawn(working);
-        let looking = look_out(foreteller(settings, &world), comparer(&world), logged);
-        tasks.spawn(unless(until(stopped.clone()), looking));
+        for (foreteller, comparer) in lookouts(settings, &world) {
+            let looking = look_out(foreteller, comparer, logged.clone());
+            tasks.spawn(unless(until(stopped.clone()), looking));
+        }
         tasks.spawn(care(
             store.clone(),
             clock.clone(),
@@ -284,8 +286,8 @@ async fn care(store: Store, clock: Clock, refusals: Arc<Refusals>, stop: impl Fu
     }
 }
 
-/// Looks for recordings that were never announced, and again at those that were twice. Runs until
-/// dropped.
+/// Looks for recordings of a PBX that were never announced, and again at those that were twice. Runs
+/// until dropped.
 async fn look_out(foreteller: Foreteller, comparer: Comparer, logged: Arc<Notify>) {
     loop {
         tokio::time::sleep(upkeep::PERIOD).await;
@@ -308,31 +310,29 @@ async fn look_out(foreteller: Foreteller, comparer: Comparer, logged: Arc<Notify
     }
 }
 
-fn foreteller(settings: &Settings, world: &World) -> Foreteller {
-    let watched = settings.pbxs.iter().filter_map(|pbx| {
-        let watched = Watched {
+/// One for each PBX: another that hangs must not hold it up.
+fn lookouts(settings: &Settings, world: &World) -> Vec<(Foreteller, Comparer)> {
+    let lookout = |pbx: &config::Pbx| {
+        let client = &world.pbxs.get(&pbx.name)?.client;
+        let foreteller = Foreteller {
+            store: world.store.clone(),
+            clock: world.clock.clone(),
+            spool: world.spool.clone(),
+            pbx: pbx.name.clone(),
             vendor: pbx.vendor,
-            client: world.pbxs.get(&pbx.name)?.client.clone(),
+            client: client.clone(),
             not_recorded: pbx.not_recorded.clone(),
         };
-        Some((pbx.name.clone(), watched))
-    });
-    Foreteller {
-        store: world.store.clone(),
-        clock: world.clock.clone(),
-        spool: world.spool.clone(),
-        pbxs: watched.collect(),
-    }
-}
-
-fn comparer(world: &World) -> Comparer {
-    let client = |(name, source): (&PbxName, &Source)| (name.clone(), source.client.clone());
-    Comparer {
-        store: world.store.clone(),
-        clock: world.clock.clone(),
-        spool: world.spool.clone(),
-        pbxs: world.pbxs.iter().map(client).collect(),
-    }
+        let comparer = Comparer {
+            store: world.store.clone(),
+            clock: world.clock.clone(),
+            spool: world.spool.clone(),
+            pbx: pbx.name.clone(),
+            client: client.clone(),
+        };
+        Some((foreteller, comparer))
+    };
+    settings.pbxs.iter().filter_map(lookout).collect()
 }
 
 /// Work that may be dropped at any point.
@@ -361,7 +361,7 @@ pub fn correlator(settings: &Settings, store: &Store) -> Correlator {
 }
 
 fn plan(settings: &Settings) -> Plan {
-    let limits = |pbx: &crate::config::Pbx| worker::Limits {
+    let limits = |pbx: &config::Pbx| worker::Limits {
         concurrency: pbx.concurrency,
         source_keeps: pbx.source_keeps,
     };

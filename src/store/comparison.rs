@@ -7,10 +7,10 @@ use rusqlite::params;
 
 use super::custody::{self, Entry};
 use super::recordings::{Announced, Original};
-use super::{Db, Error, Tx, all, execute, parsed};
+use super::{Db, Error, Tx, all, execute, first, parsed};
 use crate::model::digest::Digest;
 use crate::model::event::FetchPath;
-use crate::model::id::RecordingId;
+use crate::model::id::{PbxName, RecordingId};
 use crate::model::time::UtcMs;
 
 /// Before that it is the same announcement, sent twice.
@@ -60,15 +60,15 @@ pub fn announced_again(tx: &mut Tx, one: &Announced, due_after_ms: i64) -> Resul
     Ok(())
 }
 
-pub fn due(db: &Db, now: UtcMs, most: u32) -> Result<Vec<Due>, Error> {
+pub fn due(db: &Db, pbx: &PbxName, now: UtcMs, most: u32) -> Result<Vec<Due>, Error> {
     let sql = "SELECT r.id, r.pbx || '/' || r.recording, r.fetch_path, r.original_sha256, c.tries \
         FROM comparison c JOIN recording r ON r.id = c.recording_id \
-        WHERE c.due_ms <= ?1 ORDER BY c.due_ms LIMIT ?2";
+        WHERE c.due_ms <= ?1 AND r.pbx = ?3 ORDER BY c.due_ms LIMIT ?2";
     all(
         db,
         "see what is to be compared",
         sql,
-        params![now.0, most],
+        params![now.0, most, pbx.as_str()],
         |row| {
             Ok(Due {
                 row: row.get(0)?,
@@ -96,7 +96,7 @@ pub fn same(tx: &mut Tx, due: &Due, now: UtcMs) -> Result<(), Error> {
 }
 
 /// The PBX has another file under this name, which lies in the spool as `beside`: it becomes a
-/// recording of its own.
+/// recording of its own. False where it is one since an earlier time, and archived.
 pub fn other(
     tx: &mut Tx,
     due: &Due,
@@ -104,14 +104,15 @@ pub fn other(
     original: Original,
     media_ms: u64,
     now: UtcMs,
-) -> Result<(), Error> {
-    let sql = r#"INSERT OR IGNORE INTO recording (pbx, recording, call, leg, part, dated,
+) -> Result<bool, Error> {
+    let sql = r#"INSERT INTO recording (pbx, recording, call, leg, part, dated,
         announced_ms, announced_seq, source_url, fetch_path, announced_flags, state, due_ms,
         window_ms, original_sha256, original_bytes, media_ms, sorted_ms, local_ms, external,
         extension, did, direction, outcome, duration_s)
         SELECT pbx, ?2, call, leg, part, dated, ?3, announced_seq, source_url, fetch_path,
             '["conflict"]', 'pending', ?3, ?3, ?4, ?5, ?6, sorted_ms, local_ms, external,
-            extension, did, direction, outcome, duration_s FROM recording WHERE id = ?1"#;
+            extension, did, direction, outcome, duration_s FROM recording WHERE id = ?1
+        ON CONFLICT (recording, pbx) DO NOTHING"#;
     let row = params![
         due.row,
         beside.recording.as_str(),
@@ -120,14 +121,22 @@ pub fn other(
         original.bytes as i64,
         media_ms as i64,
     ];
-    execute(tx, "keep another content beside", sql, row)?;
+    let is_new = execute(tx, "keep another content beside", sql, row)? == 1;
+    let name = [beside.recording.as_str(), beside.pbx.as_str()];
     let entry = Entry::of_service(now, "compared", &due.id);
     let detail = format!("the PBX has other content by now, kept as {beside}");
     custody::append(tx, &entry.detail(detail))?;
-    let entry = Entry::of_service(now, "announced", beside);
-    let detail = format!("other content under the name of {}", due.id);
-    custody::append(tx, &entry.detail(detail))?;
-    done(tx, due, now)
+    if is_new {
+        let entry = Entry::of_service(now, "announced", beside);
+        let detail = format!("other content under the name of {}", due.id);
+        custody::append(tx, &entry.detail(detail))?;
+    }
+    done(tx, due, now)?;
+    let sql = "SELECT state <> 'archived' FROM recording WHERE recording = ?1 AND pbx = ?2";
+    let waits = first(tx, "see whether it is archived", sql, name, |row| {
+        row.get(0)
+    })?;
+    Ok(waits.unwrap_or(true))
 }
 
 /// There is no file to compare with, for the reason given: it is asked for again, or this was the

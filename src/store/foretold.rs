@@ -70,16 +70,16 @@ pub fn expect(tx: &mut Tx, call_id: i64, call: &Call) -> Result<(), Error> {
 /// A call of more legs than this is no call of people; an id may claim any number.
 const LEGS_MAX: u32 = 100;
 
-pub fn due(db: &Db, now: UtcMs, most: u32) -> Result<Vec<Due>, Error> {
+pub fn due(db: &Db, pbx: &PbxName, now: UtcMs, most: u32) -> Result<Vec<Due>, Error> {
     let sql = "SELECT f.call_id, c.pbx, c.call, f.leg, l.extension, f.tries \
         FROM foretold f JOIN call c ON c.id = f.call_id \
         LEFT JOIN leg l ON l.call_id = f.call_id AND l.leg = f.leg \
-        WHERE f.due_ms <= ?1 ORDER BY f.due_ms LIMIT ?2";
+        WHERE f.due_ms <= ?1 AND c.pbx = ?3 ORDER BY f.due_ms LIMIT ?2";
     all(
         db,
         "see which recordings are overdue",
         sql,
-        params![now.0, most],
+        params![now.0, most, pbx.as_str()],
         |row| {
             let pbx: PbxName = parsed(row.get(1)?)?;
             Ok(Due {

@@ -3,8 +3,6 @@
 //!
 //! Never here: anything that changes what is archived.
 
-use std::collections::BTreeMap;
-
 use crate::clock::Clock;
 use crate::model::chain::chain;
 use crate::model::doubt;
@@ -15,15 +13,17 @@ use crate::store::comparison::{self, Due};
 use crate::store::recordings::Original;
 use crate::store::{self, Store};
 
-/// One after another, so that a replay of old events is no load on a PBX.
+/// One after another, so that a replay of old events is no load on the PBX.
 const AT_A_TIME: u32 = 10;
 const DIGEST_DIGITS: usize = 8;
 
+/// Of one PBX.
 pub struct Comparer {
     pub store: Store,
     pub clock: Clock,
     pub spool: Spool,
-    pub pbxs: BTreeMap<PbxName, Client>,
+    pub pbx: PbxName,
+    pub client: Client,
 }
 
 /// What the PBX has now.
@@ -42,15 +42,13 @@ impl Comparer {
     /// Compares what is due.
     pub async fn look(&self) -> Result<(), store::Error> {
         let now = self.clock.now();
+        let pbx = self.pbx.clone();
         let due = self
             .store
-            .read(move |db| comparison::due(db, now, AT_A_TIME))
+            .read(move |db| comparison::due(db, &pbx, now, AT_A_TIME))
             .await?;
         for due in due {
-            let sight = match self.pbxs.get(&due.id.pbx) {
-                Some(client) => self.sight(client, &due).await,
-                None => Sight::Nothing("the settings name no such PBX".to_owned()),
-            };
+            let sight = self.sight(&due).await;
             self.note(due, sight).await?;
         }
         Ok(())
@@ -58,23 +56,33 @@ impl Comparer {
 
     async fn note(&self, due: Due, sight: Sight) -> Result<(), store::Error> {
         let now = self.clock.now();
-        if let Sight::Other { beside, .. } = &sight {
-            tracing::error!(recording = %due.id, %beside, "the PBX has other content by now");
+        let Sight::Other {
+            beside,
+            original,
+            media_ms,
+        } = sight
+        else {
+            let noted = self.store.write(move |tx| match &sight {
+                Sight::Nothing(why) => comparison::missed(tx, &due, why, now),
+                _ => comparison::same(tx, &due, now),
+            });
+            return noted.await;
+        };
+        tracing::error!(recording = %due.id, %beside, "the PBX has other content by now");
+        let copy = beside.clone();
+        let waits = self
+            .store
+            .write(move |tx| comparison::other(tx, &due, &beside, original, media_ms, now));
+        if !waits.await?
+            && let Err(error) = self.spool.remove(&copy)
+        {
+            tracing::warn!(recording = %copy, error = chain(&error), "a file stays in the spool");
         }
-        let noted = self.store.write(move |tx| match &sight {
-            Sight::Same => comparison::same(tx, &due, now),
-            Sight::Other {
-                beside,
-                original,
-                media_ms,
-            } => comparison::other(tx, &due, beside, *original, *media_ms, now),
-            Sight::Nothing(why) => comparison::missed(tx, &due, why, now),
-        });
-        noted.await
+        Ok(())
     }
 
-    async fn sight(&self, client: &Client, due: &Due) -> Sight {
-        match client.fetch(&due.path, &due.id, &self.spool).await {
+    async fn sight(&self, due: &Due) -> Sight {
+        match self.client.fetch(&due.path, &due.id, &self.spool).await {
             Err(error) => Sight::Nothing(chain(&error)),
             Ok(Fetched {
                 broke_off: Some(why),

@@ -2,8 +2,6 @@
 //! be foretold from its leg. A file that is there is logged as if it had been announced, and goes
 //! the way of all others.
 
-use std::collections::BTreeMap;
-
 use crate::clock::Clock;
 use crate::model::chain::chain;
 use crate::model::id::{PbxName, RecordingId};
@@ -16,19 +14,16 @@ use crate::store::{self, Store};
 
 const AT_A_TIME: u32 = 50;
 
-/// A PBX whose recordings may be looked for.
-pub struct Watched {
-    pub vendor: Vendor,
-    pub client: Client,
-    /// Extensions that are not recorded by policy.
-    pub not_recorded: Vec<String>,
-}
-
+/// Of one PBX.
 pub struct Foreteller {
     pub store: Store,
     pub clock: Clock,
     pub spool: Spool,
-    pub pbxs: BTreeMap<PbxName, Watched>,
+    pub pbx: PbxName,
+    pub vendor: Vendor,
+    pub client: Client,
+    /// Extensions that are not recorded by policy.
+    pub not_recorded: Vec<String>,
 }
 
 /// What looking for a recording came to.
@@ -42,10 +37,10 @@ enum Sight {
 impl Foreteller {
     /// Looks for what is overdue; returns whether something was found and logged.
     pub async fn look(&self) -> Result<bool, store::Error> {
-        let now = self.clock.now();
+        let (now, pbx) = (self.clock.now(), self.pbx.clone());
         let due = self
             .store
-            .read(move |db| foretold::due(db, now, AT_A_TIME))
+            .read(move |db| foretold::due(db, &pbx, now, AT_A_TIME))
             .await?;
         let mut found = false;
         for due in due {
@@ -55,23 +50,19 @@ impl Foreteller {
     }
 
     async fn look_for(&self, due: Due) -> Result<bool, store::Error> {
-        let watched = self.pbxs.get(&due.call.pbx);
-        let by_policy = |watched: &&Watched| {
-            let extension = due.extension.as_ref();
-            !extension.is_some_and(|extension| watched.not_recorded.contains(extension))
-        };
-        let Some(watched) = watched.filter(by_policy) else {
+        let extension = due.extension.as_ref();
+        if extension.is_some_and(|extension| self.not_recorded.contains(extension)) {
             return self
                 .store
                 .write(move |tx| foretold::settled(tx, &due))
                 .await
                 .map(|()| false);
-        };
-        let sight = self.sight(watched, &due).await;
+        }
+        let sight = self.sight(&due).await;
         let now = self.clock.now();
         match sight {
             Sight::There => {
-                let delivery = self.announcement(watched, &due);
+                let delivery = self.announcement(&due);
                 let logged = self.store.write(move |tx| {
                     log::append(tx, &delivery)?;
                     foretold::settled(tx, &due)
@@ -91,8 +82,8 @@ impl Foreteller {
         }
     }
 
-    fn announcement(&self, watched: &Watched, due: &Due) -> Delivery {
-        let path = watched.vendor.foretold(&due.leg_id());
+    fn announcement(&self, due: &Due) -> Delivery {
+        let path = self.vendor.foretold(&due.leg_id());
         Delivery {
             pbx: due.call.pbx.clone(),
             received: self.clock.now(),
@@ -101,12 +92,12 @@ impl Foreteller {
             content_type: None,
             target: None,
             peer: None,
-            raw: watched.client.url(&path).into_bytes(),
+            raw: self.client.url(&path).into_bytes(),
         }
     }
 
     /// Only audio counts: a PBX may answer anything with a page.
-    async fn sight(&self, watched: &Watched, due: &Due) -> Sight {
+    async fn sight(&self, due: &Due) -> Sight {
         let leg = due.leg_id();
         let Ok(recording) = format!("{leg}-1").parse() else {
             return Sight::NotThere;
@@ -115,8 +106,8 @@ impl Foreteller {
             pbx: due.call.pbx.clone(),
             recording,
         };
-        let path = watched.vendor.foretold(&leg);
-        match watched.client.fetch(&path, &id, &self.spool).await {
+        let path = self.vendor.foretold(&leg);
+        match self.client.fetch(&path, &id, &self.spool).await {
             Ok(fetched) => {
                 let looked = tokio::task::spawn_blocking(move || fetched.look());
                 match looked.await {

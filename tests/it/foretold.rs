@@ -2,6 +2,7 @@
 
 mod gaps;
 
+use std::net::{Ipv4Addr, TcpListener};
 use std::thread;
 use std::time::Duration;
 
@@ -109,6 +110,24 @@ fn it_is_looked_for_ten_minutes_after_the_end_arrived() {
     look_all_through(&pbx, &inside, "260105100000_3");
     assert_eq!(pbx.requests_of(FIRST).len(), 2);
     assert_eq!(pbx.requests_of(SECOND_LEG).len(), 2);
+}
+
+#[test]
+fn a_pbx_that_hangs_holds_up_no_other() {
+    let pbx = Pbx::start();
+    // It never accepts: connections are made, and nothing is said.
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let hanging = format!("http://{}", silent.local_addr().unwrap());
+    let setup = Setup::new().pbx("hq", "Europe/Prague", &hanging, "");
+    let inside = Inside::start(setup.pbx("branch", "Europe/Prague", &pbx.base_url(), ""));
+    let ended = r#"{"Event":"incoming","User":"204","Finishtype":"Ok","Id":"230307142318_40-1"}"#;
+    inside.post("hq", ended);
+    inside.files.wait_until_read();
+    inside.turn(SECOND);
+    inside.post("branch", ended);
+    inside.files.wait_until_read();
+    inside.turn(10 * MINUTE);
+    wait_for_requests(&pbx, FIRST, 1);
 }
 
 #[test]
