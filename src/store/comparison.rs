@@ -6,7 +6,7 @@
 use rusqlite::params;
 
 use super::custody::{self, Entry};
-use super::recordings::{Announced, Original};
+use super::recordings::{self, Announced, Original};
 use super::{Db, Error, Tx, all, execute, first, parsed};
 use crate::model::digest::Digest;
 use crate::model::event::FetchPath;
@@ -123,6 +123,7 @@ pub fn other(
     ];
     let is_new = execute(tx, "keep another content beside", sql, row)? == 1;
     let name = [beside.recording.as_str(), beside.pbx.as_str()];
+    recordings::note_lengths(tx, "WHERE r.recording = ?1 AND r.pbx = ?2", name)?;
     let entry = Entry::of_service(now, "compared", &due.id);
     let detail = format!("the PBX has other content by now, kept as {beside}");
     custody::append(tx, &entry.detail(detail))?;

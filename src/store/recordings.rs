@@ -5,10 +5,11 @@
 use std::collections::{BTreeSet, HashMap};
 
 use jiff::civil::{Date, DateTime};
-use rusqlite::{Row, params};
+use rusqlite::{Params, Row, params};
 
 use super::comparison;
 use super::custody::{self, Entry};
+use super::words::{self, Noted, Word};
 use super::{Db, Error, Tx, all, execute, first, parsed, word};
 use crate::model::digest::Digest;
 use crate::model::doubt::Kept;
@@ -159,7 +160,7 @@ pub fn standings_of_calls(
 }
 
 fn insert(tx: &mut Tx, one: &Announced, due_after_ms: i64) -> Result<bool, Error> {
-    let sql = "INSERT OR IGNORE INTO recording (pbx, recording, call, leg, part, dated, \
+    let sql = "INSERT INTO recording (pbx, recording, call, leg, part, dated, \
         announced_ms, source_url, fetch_path, announced_flags, state, due_ms, window_ms, code, \
         last_error, announced_seq, sorted_ms, local_ms, external, extension, did, direction, \
         outcome, duration_s) \
@@ -167,7 +168,8 @@ fn insert(tx: &mut Tx, one: &Announced, due_after_ms: i64) -> Result<bool, Error
             coalesce(c.started_ms, ?7), coalesce(c.local_ms, ?16), c.external, \
             l.extension, c.did, c.direction, c.outcome, l.duration_s \
         FROM (SELECT 1) LEFT JOIN call c ON c.call = ?3 AND c.pbx = ?1 \
-            LEFT JOIN leg l ON l.call_id = c.id AND l.leg = ?4";
+            LEFT JOIN leg l ON l.call_id = c.id AND l.leg = ?4 \
+        WHERE true ON CONFLICT (recording, pbx) DO NOTHING";
     let (leg, part) = one.of.as_ref().map(|(leg, part)| (leg, part)).unzip();
     let refused = one.path.as_ref().err();
     let row = params![
@@ -199,9 +201,30 @@ fn insert(tx: &mut Tx, one: &Announced, due_after_ms: i64) -> Result<bool, Error
 
 /// Has the recordings of a call listed as the call and its legs are now.
 pub(super) fn follow(tx: &mut Tx, call_id: i64, id: &CallId) -> Result<(), Error> {
-    let key = params![call_id, id.call.as_str(), id.pbx.as_str()];
-    execute(tx, "have recordings follow their call", FOLLOW, key)?;
+    let (call, pbx) = (id.call.as_str(), id.pbx.as_str());
+    let key = params![call_id, call, pbx];
+    if execute(tx, "have recordings follow their call", FOLLOW, key)? > 0 {
+        let of_call = "INDEXED BY recording_by_call WHERE r.call = ?1 AND r.pbx = ?2";
+        note_lengths(tx, of_call, [call, pbx])?;
+    }
     Ok(())
+}
+
+/// Has recordings found by the length of their audio where nothing tells how long the leg lasted.
+pub(super) fn note_lengths(tx: &mut Tx, which: &str, key: impl Params) -> Result<(), Error> {
+    let sql = format!(
+        "SELECT r.sorted_ms, r.media_ms / 1000 FROM recording r \
+         {which} AND r.duration_s IS NULL AND r.media_ms IS NOT NULL"
+    );
+    let lengths = all(tx, "see how long audio is", &sql, key, |row| {
+        Ok((UtcMs(row.get(0)?), row.get::<_, u32>(1)?))
+    })?;
+    let mut noted = Noted::default();
+    for (began, seconds) in lengths {
+        let word = Word::Lasted(words::lasted(seconds)).to_string();
+        noted.extend(began, BTreeSet::from([word]));
+    }
+    noted.write(tx)
 }
 
 /// Those that are right are left alone, so that an index is written only for what has changed. The

@@ -7,7 +7,7 @@ use rusqlite::params;
 
 use super::attempts::{self, Failure};
 use super::custody::{self, Entry};
-use super::recordings::{Claim, Frozen, Locked, Original, Proved};
+use super::recordings::{self, Claim, Frozen, Locked, Original, Proved};
 use super::{Error, Tx, execute};
 use crate::model::doubt::Kept;
 use crate::model::id::PbxName;
@@ -37,6 +37,7 @@ pub fn downloaded(
         kept.map(Kept::as_str),
     ];
     held(claim, execute(tx, "note a download", sql, row)?)?;
+    recordings::note_lengths(tx, "WHERE r.id = ?1", [claim.row])?;
     let doubt = kept.map(|kept| format!(", {kept}")).unwrap_or_default();
     let from = claim.path.as_str();
     let detail = format!("{bytes} bytes, SHA-256 {sha256}, from {from}{doubt}");

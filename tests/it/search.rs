@@ -223,7 +223,7 @@ impl Rows {
                 row.call.as_deref() == Some(call.as_str())
             })
             && is(&filter.outcome, |own| outcome == Some(*own))
-            && lasts(row.duration_s, filter)
+            && lasts(length(row), filter)
             && in_period(Some((utc, &local)), filter)
             && filter.scope.has_pbx(&row.pbx)
             && filter.scope.has_extension(row.extension.as_deref())
@@ -275,6 +275,11 @@ impl Rows {
             && scope.has_pbx(&call.id.pbx)
             && (scope.extensions.is_empty() || rang || !mine.is_empty())
     }
+}
+
+/// As people see it.
+fn length(row: &RecordingRow) -> Option<u32> {
+    row.duration_s.or(row.media_duration_s.map(|s| s as u32))
 }
 
 /// As the moments that are asked for are written.
@@ -414,6 +419,9 @@ async fn the_index_finds_what_a_look_at_every_row_finds() {
             index.log(random.of(&PBXS), &event).await;
             if random.below(3) == 0 {
                 index.catch_up().await;
+            }
+            if random.below(10) == 0 {
+                index.download().await;
             }
         }
         index.catch_up().await;

@@ -62,7 +62,8 @@ pub fn recordings(db: &Db, filter: &Filter) -> Result<Option<Listing>, Error> {
     let duration = [(">=", filter.min_duration), ("<=", filter.max_duration)];
     for (compare, seconds) in duration {
         if let Some(seconds) = seconds {
-            let term = format!("r.duration_s {compare} ?");
+            // As the length is shown: of the leg, or else of the audio.
+            let term = format!("coalesce(r.duration_s, r.media_ms / 1000) {compare} ?");
             listing.term(term, [i64::from(seconds.0).into()]);
         }
     }
