@@ -33,7 +33,7 @@ use crate::model::promise::Facts;
 use crate::objects::ObjectStore;
 use crate::pipeline::{Source, World};
 use crate::spool::Spool;
-use crate::store::Store;
+use crate::store::{Store, status};
 use crate::upkeep::compare::Comparer;
 use crate::upkeep::foretell::Foreteller;
 use crate::upkeep::probe::Prober;
@@ -208,6 +208,8 @@ async fn world(
         pbxs.insert(pbx.name.clone(), source);
     }
     let objects = ObjectStore::open(&settings.store).await;
+    let holds = store.read(|reader| status::has_archived(reader)).await?;
+    objects.make_ready(holds).await;
     let object_lock = settings.store.object_lock();
     let prober = Prober {
         store: store.clone(),

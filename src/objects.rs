@@ -71,13 +71,19 @@ pub struct Head {
 }
 
 impl ObjectStore {
-    /// Asks nothing of an S3 store yet; makes the directory of a directory store, where it can.
+    /// Asks nothing of it yet, and makes nothing.
     pub async fn open(settings: &StoreSettings) -> ObjectStore {
         match settings {
-            StoreSettings::Directory { path } => {
-                ObjectStore::Directory(dir::Directory::open(path).await)
-            }
+            StoreSettings::Directory { path } => ObjectStore::Directory(dir::Directory::open(path)),
             StoreSettings::S3(settings) => ObjectStore::S3(s3::Bucket::open(settings).await),
+        }
+    }
+
+    /// Before anything is stored: where nothing was archived yet, a directory is made. One that
+    /// should hold recordings and does not is taken for a volume that is not mounted.
+    pub async fn make_ready(&self, holds: bool) {
+        if let ObjectStore::Directory(directory) = self {
+            directory.make_ready(holds).await;
         }
     }
 

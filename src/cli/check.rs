@@ -11,7 +11,8 @@ use crate::model::id::PbxName;
 use crate::model::lock::LockMode;
 use crate::model::promise::{Fact, Holds, Promise};
 use crate::objects::{ObjectStore, Operation};
-use crate::{pbx, random};
+use crate::store::status;
+use crate::{app, pbx, random};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -113,6 +114,11 @@ async fn ask_pbx(settings: &crate::config::Pbx, findings: &mut Findings) -> anyh
 
 async fn try_store(settings: &Settings, findings: &mut Findings) -> anyhow::Result<()> {
     let store = ObjectStore::open(&settings.store).await;
+    let holds = match app::index_path(settings).exists() {
+        true => status::has_archived(&*super::reader(settings)?)?,
+        false => false,
+    };
+    store.make_ready(holds).await;
     let about = format!("store {}", store.describe());
     let mode = settings.store.object_lock().map(|lock| lock.mode);
     let tried = store

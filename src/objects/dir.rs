@@ -9,6 +9,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
@@ -31,29 +32,56 @@ const DIRECTORY_MODE: u32 = 0o750;
 #[derive(Debug, Clone)]
 pub struct Directory {
     root: PathBuf,
+    /// Something was archived: a root without anything is a mount point without its volume.
+    holds: Arc<AtomicBool>,
 }
 
 impl Directory {
-    /// Makes the directory where it can. One that is away is told at each use: it may come back,
-    /// and events are logged meanwhile.
-    pub(super) async fn open(root: &Path) -> Directory {
-        let root = root.to_owned();
-        blocking(move || {
+    /// One that is away is told at each use: it may come back, and events are logged meanwhile.
+    pub(super) fn open(root: &Path) -> Directory {
+        Directory {
+            root: root.to_owned(),
+            holds: Arc::new(AtomicBool::new(true)),
+        }
+    }
+
+    /// Makes the directory where it can, unless it must be there.
+    pub(super) async fn make_ready(&self, holds: bool) {
+        self.holds.store(holds, Ordering::Relaxed);
+        if !holds {
+            let root = self.root.clone();
             let mut builder = DirBuilder::new();
-            let _ = builder.recursive(true).mode(DIRECTORY_MODE).create(&root);
-            Directory { root }
+            builder.recursive(true).mode(DIRECTORY_MODE);
+            let _ = blocking(move || builder.create(&root)).await;
+        }
+    }
+
+    pub(super) async fn put_new(&self, put: Put<'_>) -> Result<Stored, Error> {
+        let (this, at) = (self.clone(), At::new(Operation::Put, put.key));
+        let Put { body, sha256, .. } = put;
+        blocking(move || {
+            let disk = |source| Error::disk(at.clone(), source);
+            this.is_there().map_err(disk)?;
+            let part = write_part(&this.root, &body, sha256, &at)?;
+            let stored = publish(&this.root, &at.key, &part).map_err(disk)?;
+            let is_canary = at.key.as_str().starts_with(PART_PREFIX);
+            this.holds.fetch_or(!is_canary, Ordering::Relaxed);
+            Ok(stored)
         })
         .await
     }
 
-    pub(super) async fn put_new(&self, put: Put<'_>) -> Result<Stored, Error> {
-        let (root, at) = (self.root.clone(), At::new(Operation::Put, put.key));
-        let Put { body, sha256, .. } = put;
-        blocking(move || {
-            let part = write_part(&root, &body, sha256, &at)?;
-            publish(&root, &at.key, &part).map_err(|source| Error::disk(at, source))
-        })
-        .await
+    /// Without this the only copies would go under a mount point, out of sight when it is mounted.
+    fn is_there(&self) -> io::Result<()> {
+        let is_missed = self.holds.load(Ordering::Relaxed) && is_empty(&self.root)?;
+        match is_missed {
+            true => Err(io::Error::other(format!(
+                "{} is empty, and recordings were archived: is its volume mounted? \
+                 (one that is to be new needs a file in it)",
+                self.root.display()
+            ))),
+            false => Ok(()),
+        }
     }
 
     /// A directory has no checksums: whoever needs one reads the object back.
@@ -93,9 +121,14 @@ impl Directory {
         operation: Operation,
         key: &ObjectKey,
     ) -> Result<Option<OpenObject>, Error> {
-        let (root, at) = (self.root.clone(), At::new(operation, key));
-        blocking(move || open_object(&root, &at.key).map_err(|source| Error::disk(at, source)))
-            .await
+        let (this, at) = (self.clone(), At::new(operation, key));
+        blocking(move || {
+            let found = this
+                .is_there()
+                .and_then(|()| open_object(&this.root, &at.key));
+            found.map_err(|source| Error::disk(at, source))
+        })
+        .await
     }
 }
 
@@ -267,6 +300,20 @@ fn open_root(root: &Path) -> io::Result<OwnedFd> {
 fn open_below(directory: &OwnedFd, name: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
     let flags = flags | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::openat(directory.as_fd(), name, flags, Mode::empty())
+}
+
+/// But for what is not whole.
+fn is_empty(root: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(root)? {
+        if !entry?
+            .file_name()
+            .as_encoded_bytes()
+            .starts_with(PART_PREFIX.as_bytes())
+        {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn remove_parts(root: &Path, since: Option<UtcMs>) -> io::Result<usize> {

@@ -98,6 +98,15 @@ pub fn unread(db: &Db) -> Result<u64, Error> {
     Ok(count.unwrap_or(0) as u64)
 }
 
+/// Whether the store should hold anything.
+pub fn has_archived(db: &Db) -> Result<bool, Error> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM recording WHERE archived_ms IS NOT NULL)";
+    let has = first(db, "see whether anything is archived", sql, [], |row| {
+        row.get(0)
+    })?;
+    Ok(has.unwrap_or(false))
+}
+
 /// Bytes of recordings that were announced since then and downloaded.
 pub fn downloaded_bytes(db: &Db, since: UtcMs) -> Result<u64, Error> {
     let sql = "SELECT sum(original_bytes) FROM recording WHERE announced_ms >= ?1";

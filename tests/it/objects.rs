@@ -61,7 +61,9 @@ fn numbers(bytes: usize) -> Vec<u8> {
 async fn directory(path: &Path) -> ObjectStore {
     let path = path.to_owned();
     let settings = StoreSettings::Directory { path };
-    ObjectStore::open(&settings).await
+    let store = ObjectStore::open(&settings).await;
+    store.make_ready(false).await;
+    store
 }
 
 fn settings(endpoint: String, access_key: &str, secret_key: &str) -> S3Settings {

@@ -156,6 +156,38 @@ fn a_directory_that_is_away_is_waited_out() {
     assert_verified(&service);
 }
 
+/// The only copies would lie under a mount point, out of sight when the volume is back.
+#[test]
+fn a_volume_that_is_not_mounted_is_not_filled_beside() {
+    let pbx = Pbx::start();
+    let mut service = Setup::hq(&pbx.base_url()).start();
+    let (archive, away) = (service.dir().join("archive"), service.dir().join("away"));
+    announce(&service, &pbx, &name(0));
+    wait_until_archived(&service, &name(0));
+    service.wait_until_store_is_tried();
+    fs::rename(&archive, &away).unwrap();
+    announce(&service, &pbx, &name(1));
+    for is_mount_point in [false, true] {
+        if is_mount_point {
+            fs::create_dir(&archive).unwrap();
+        }
+        service.restart();
+        wait_until_failing(&service, &name(1), "store_disk");
+        assert_eq!(service.cli(&["check", "--online"]).status, 1);
+        let verified = service.cli(&["verify", "--all"]);
+        assert_eq!(verified.status, 1, "{}", verified.stderr);
+        assert_eq!(archive.exists(), is_mount_point);
+    }
+    assert!(files(&archive).is_empty());
+    let mismatches = "SELECT count(*) FROM custody WHERE act = 'mismatch'";
+    assert_eq!(service.number(mismatches), 0);
+
+    fs::remove_dir(&archive).unwrap();
+    fs::rename(&away, &archive).unwrap();
+    wait_until_archived(&service, &name(1));
+    assert_verified(&service);
+}
+
 /// Where both names are one, the object that is there is as any other that is there.
 #[test]
 fn a_name_in_other_case_is_another_name() {
