@@ -7,8 +7,10 @@
 mod writing;
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::model::digest::{Digest, Hasher};
@@ -75,6 +77,8 @@ pub struct Spool {
 #[derive(Debug, Clone)]
 pub struct Spooled {
     pub path: PathBuf,
+    /// Open since it was written or found: each stage reads the same file, whatever has its name.
+    file: Arc<File>,
     pub bytes: u64,
     pub sha256: Digest,
 }
@@ -130,21 +134,24 @@ impl Spool {
     /// The file of a recording, if it is here whole with the digest that was recorded for it.
     pub fn find(&self, id: &RecordingId, sha256: Digest) -> Result<Option<Spooled>, Error> {
         let path = self.path(id);
-        if !path.exists() {
-            return Ok(None);
-        }
-        let mut hasher = Hasher::new();
-        let mut bytes = 0;
-        read(&path, 0, |chunk| {
+        let file = match File::open(&path) {
+            Ok(file) => Arc::new(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(file_error("open", &path)(error)),
+        };
+        let mut found = Spooled {
+            path,
+            file,
+            bytes: 0,
+            sha256,
+        };
+        let (mut hasher, mut bytes) = (Hasher::new(), 0);
+        found.read(0, |chunk| {
             hasher.update(chunk);
             bytes += chunk.len() as u64;
         })?;
-        let found = hasher.finish() == sha256;
-        Ok(found.then_some(Spooled {
-            path,
-            bytes,
-            sha256,
-        }))
+        found.bytes = bytes;
+        Ok((hasher.finish() == sha256).then_some(found))
     }
 
     /// Drops the local copy of a recording.
@@ -222,35 +229,27 @@ impl Spooled {
     }
 
     /// Passes the bytes from an offset on, in order.
-    pub fn read(&self, from: u64, each: impl FnMut(&[u8])) -> Result<(), Error> {
-        read(&self.path, from, each)
+    pub fn read(&self, from: u64, mut each: impl FnMut(&[u8])) -> Result<(), Error> {
+        let (mut at, mut buffer) = (from, vec![0; READ_BYTES]);
+        loop {
+            let read = self.file.read_at(&mut buffer, at);
+            match read.map_err(file_error("read", &self.path))? {
+                0 => return Ok(()),
+                bytes => {
+                    each(&buffer[..bytes]);
+                    at += bytes as u64;
+                }
+            }
+        }
     }
 
     /// The bytes of a range that must be small.
     pub fn range(&self, from: u64, bytes: usize) -> Result<Vec<u8>, Error> {
-        use std::os::unix::fs::FileExt;
-        let failed = || file_error("read", &self.path);
-        let file = File::open(&self.path).map_err(failed())?;
         let mut range = vec![0; bytes];
-        file.read_exact_at(&mut range, from).map_err(failed())?;
+        let read = self.file.read_exact_at(&mut range, from);
+        read.map_err(file_error("read", &self.path))?;
         Ok(range)
     }
-}
-
-fn read(path: &Path, from: u64, mut each: impl FnMut(&[u8])) -> Result<(), Error> {
-    use std::io::{Seek, SeekFrom};
-    let mut run = || {
-        let mut file = File::open(path)?;
-        file.seek(SeekFrom::Start(from))?;
-        let mut buffer = vec![0; READ_BYTES];
-        loop {
-            match file.read(&mut buffer)? {
-                0 => return Ok(()),
-                n => each(&buffer[..n]),
-            }
-        }
-    };
-    run().map_err(file_error("read", path))
 }
 
 #[cfg(test)]

@@ -5,10 +5,11 @@
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::{Error, Spooled, file_error};
 use crate::failpoint::{self, Effect};
-use crate::model::digest::{Digest, Hasher};
+use crate::model::digest::Hasher;
 
 /// A file that does not exist yet. Dropped, it is gone.
 pub struct Writing {
@@ -23,17 +24,21 @@ pub struct Writing {
 pub struct Fresh {
     part: Part,
     path: PathBuf,
-    bytes: u64,
-    sha256: Digest,
+    body: Spooled,
 }
 
 /// The name of a temporary, removed unless it was renamed.
-struct Part(PathBuf);
+struct Part {
+    path: PathBuf,
+    is_renamed: bool,
+}
 
 impl Drop for Part {
     fn drop(&mut self) {
-        // What cannot be removed now is swept at the next start.
-        let _ = fs::remove_file(&self.0);
+        if !self.is_renamed {
+            // What cannot be removed now is swept at the next start.
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -41,11 +46,16 @@ impl Writing {
     /// Under a temporary name; `path` is what it will be.
     pub(super) fn begin(part: PathBuf, path: PathBuf) -> Result<Writing, Error> {
         failpoint::before(Effect::SpoolCreate);
-        let file = File::create(&part).map_err(file_error("create", &part))?;
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(true);
+        let file = options.open(&part).map_err(file_error("create", &part))?;
         failpoint::after(Effect::SpoolCreate);
         Ok(Writing {
             file,
-            part: Part(part),
+            part: Part {
+                path: part,
+                is_renamed: false,
+            },
             path,
             hasher: Hasher::new(),
             bytes: 0,
@@ -56,7 +66,7 @@ impl Writing {
         failpoint::before(Effect::SpoolWrite);
         self.file
             .write_all(chunk)
-            .map_err(file_error("write", &self.part.0))?;
+            .map_err(file_error("write", &self.part.path))?;
         failpoint::after(Effect::SpoolWrite);
         self.hasher.update(chunk);
         self.bytes += chunk.len() as u64;
@@ -67,25 +77,26 @@ impl Writing {
         failpoint::before(Effect::SpoolSync);
         self.file
             .sync_all()
-            .map_err(file_error("sync", &self.part.0))?;
+            .map_err(file_error("sync", &self.part.path))?;
         failpoint::after(Effect::SpoolSync);
+        let body = Spooled {
+            path: self.part.path.clone(),
+            file: Arc::new(self.file),
+            bytes: self.bytes,
+            sha256: self.hasher.finish(),
+        };
         Ok(Fresh {
             part: self.part,
             path: self.path,
-            bytes: self.bytes,
-            sha256: self.hasher.finish(),
+            body,
         })
     }
 }
 
 impl Fresh {
     /// The body as it lies there now, under its temporary name.
-    pub fn body(&self) -> Spooled {
-        Spooled {
-            path: self.part.0.clone(),
-            bytes: self.bytes,
-            sha256: self.sha256,
-        }
+    pub fn body(&self) -> &Spooled {
+        &self.body
     }
 
     /// As `keep`, under another recording's name.
@@ -95,19 +106,20 @@ impl Fresh {
     }
 
     /// Makes the file exist, durably, in place of an earlier one of the same recording.
-    pub fn keep(self) -> Result<Spooled, Error> {
+    pub fn keep(mut self) -> Result<Spooled, Error> {
+        let part = &self.part.path;
         failpoint::before(Effect::SpoolRename);
-        fs::rename(&self.part.0, &self.path).map_err(file_error("rename", &self.part.0))?;
+        fs::rename(part, &self.path).map_err(file_error("rename", part))?;
         failpoint::after(Effect::SpoolRename);
+        self.part.is_renamed = true;
         let directory = self.path.parent().unwrap_or(Path::new("."));
         failpoint::before(Effect::SpoolDirectorySync);
         let synced = File::open(directory).and_then(|opened| opened.sync_all());
         synced.map_err(file_error("sync the directory of", &self.path))?;
         failpoint::after(Effect::SpoolDirectorySync);
         Ok(Spooled {
-            path: self.path.clone(),
-            bytes: self.bytes,
-            sha256: self.sha256,
+            path: self.path,
+            ..self.body
         })
     }
 }
