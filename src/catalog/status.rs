@@ -132,26 +132,17 @@ pub fn status(db: &Db, settings: &Settings, now: UtcMs) -> Result<Status, Error>
         reasons.extend(own);
         pbxs.push(shown);
     }
-    let refused = status::refused(db)?;
-    let lately = now.0 - DAY.as_millis() as i64;
-    let turned_away = |refused: &&Refused| {
-        refused.last_at.0 >= lately
-            && matches!(
-                refused.reason.as_str(),
-                "wrong_secret" | "wrong_pbx" | "peer_not_allowed"
-            )
-    };
-    let count: u64 = refused
-        .iter()
-        .filter(turned_away)
-        .map(|refused| refused.count)
-        .sum();
-    if count > 0 {
-        reasons.push(format!(
-            "{} turned away, the last within a day: did a PBX's address or secret change?",
-            counted(count, "delivery was", "deliveries were")
-        ));
+    let known: Vec<&PbxName> = settings.pbxs.iter().map(|pbx| &pbx.name).collect();
+    for (pbx, count) in status::orphaned(db, &known)? {
+        let wait = counted(
+            count,
+            "recording or event waits",
+            "recordings and events wait",
+        );
+        reasons.push(format!("{wait} for {pbx}, which the settings do not name"));
     }
+    let refused = status::refused(db)?;
+    reasons.extend(reason_of_refusals(&refused, now));
     let known = probe::facts(db)?;
     reasons.extend(known.iter().filter_map(|known| facts::reason(&known.fact)));
     let spool = spool(db, settings, now)?;
@@ -179,6 +170,26 @@ pub fn status(db: &Db, settings: &Settings, now: UtcMs) -> Result<Status, Error>
         unread_events: status::unread(db)?,
         gaps: status::gaps(db, this_week)?,
         conflicts,
+    })
+}
+
+fn reason_of_refusals(refused: &[Refused], now: UtcMs) -> Option<String> {
+    let lately = now.0 - DAY.as_millis() as i64;
+    let turned_away = |refused: &&Refused| {
+        refused.last_at.0 >= lately
+            && matches!(
+                refused.reason.as_str(),
+                "wrong_secret" | "wrong_pbx" | "peer_not_allowed"
+            )
+    };
+    let count: u64 = refused
+        .iter()
+        .filter(turned_away)
+        .map(|refused| refused.count)
+        .sum();
+    let were = counted(count, "delivery was", "deliveries were");
+    (count > 0).then(|| {
+        format!("{were} turned away, the last within a day: did a PBX's address or secret change?")
     })
 }
 

@@ -4,7 +4,7 @@ use rusqlite::params;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Db, Error, all, first};
+use super::{Db, Error, all, first, parsed};
 use crate::model::id::PbxName;
 use crate::model::time::UtcMs;
 
@@ -89,9 +89,24 @@ pub fn not_understood(db: &Db) -> Result<u64, Error> {
     Ok(count.unwrap_or(0) as u64)
 }
 
+/// What waits of PBXs that the settings do not name: recordings, and deliveries that were passed
+/// over.
+pub fn orphaned(db: &Db, known: &[&PbxName]) -> Result<Vec<(PbxName, u64)>, Error> {
+    let sql = "SELECT pbx, sum(waiting) FROM ( \
+            SELECT pbx, count(*) AS waiting FROM recording INDEXED BY recording_open \
+                WHERE state <> 'archived' AND state = 'pending' GROUP BY pbx \
+            UNION ALL SELECT pbx, count(*) FROM passed_over GROUP BY pbx) \
+        WHERE pbx NOT IN (SELECT value FROM json_each(?1)) GROUP BY pbx";
+    let known = serde_json::json!(known).to_string();
+    all(db, "see what waits for no PBX", sql, [known], |row| {
+        Ok((parsed(row.get(0)?)?, row.get::<_, i64>(1)? as u64))
+    })
+}
+
 /// Deliveries that are logged and not read yet.
 pub fn unread(db: &Db) -> Result<u64, Error> {
-    let sql = "SELECT count(*) FROM delivery WHERE seq > (SELECT correlated FROM progress)";
+    let sql = "SELECT count(*) + (SELECT count(*) FROM passed_over) FROM delivery \
+        WHERE seq > (SELECT correlated FROM progress)";
     let count = first(db, "count events not read yet", sql, [], |row| {
         row.get::<_, i64>(0)
     })?;

@@ -42,6 +42,23 @@ fn reasons(service: &Service) -> Vec<String> {
 }
 
 #[test]
+fn what_waits_for_a_pbx_that_the_settings_name_no_longer_is_told() {
+    let pbx = Pbx::start();
+    pbx.script(RECORDING, [Answer::status(503)]);
+    let mut service = Setup::hq(&pbx.base_url()).start();
+    announce(&service, RECORDING);
+    service.wait_for_recordings("pending", 1);
+    service.rewrite(
+        &service
+            .settings()
+            .replace("name = \"hq\"", "name = \"branch\""),
+    );
+    service.restart();
+    let told = "1 recording or event waits for hq, which the settings do not name";
+    assert_eq!(reasons(&service), ["branch has never sent an event", told]);
+}
+
+#[test]
 fn green_when_all_is_well() {
     let service = Setup::hq("http://127.0.0.1:9").prepare();
     let output = service.cli(&["status"]);
