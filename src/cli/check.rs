@@ -1,6 +1,10 @@
 //! `callvault check`: the settings, and on request whether PBX and store answer to them.
 
+use std::path::Path;
+
+use bytesize::ByteSize;
 use clap::Args;
+use rustix::fs::Access;
 
 use super::{Exit, output};
 use crate::clock::Clock;
@@ -11,6 +15,7 @@ use crate::model::id::PbxName;
 use crate::model::lock::LockMode;
 use crate::model::promise::{Fact, Holds, Promise};
 use crate::objects::{ObjectStore, Operation};
+use crate::spool::Spool;
 use crate::store::status;
 use crate::{app, pbx, random};
 
@@ -47,6 +52,16 @@ pub async fn run(arguments: Arguments, settings: &Settings) -> anyhow::Result<Ex
         "settings",
         &format!("right; PBX: {}", names.join(", ")),
     )?;
+    look_at_data_dir(settings, &mut findings)?;
+    let admin = settings.listen.admin;
+    let is_safe = settings.listen.tls.is_some() || settings.listen.allow_plain_http;
+    if !is_safe && !admin.ip().to_canonical().is_loopback() {
+        let text = format!(
+            "admin = \"{admin}\" is not on loopback, and without TLS everyone on the way reads \
+             tokens and recordings"
+        );
+        findings.say("warning", "listen", &text)?;
+    }
     if let Some(files) = &settings.listen.tls {
         match Tls::load(&files.cert, &files.key) {
             Ok(_) => findings.say("ok", "tls", "certificate and key are a pair")?,
@@ -64,6 +79,38 @@ pub async fn run(arguments: Arguments, settings: &Settings) -> anyhow::Result<Ex
     } else {
         Exit::Done
     })
+}
+
+/// Nothing is made here: a directory may be another user's to make.
+fn look_at_data_dir(settings: &Settings, findings: &mut Findings) -> anyhow::Result<()> {
+    let data_dir = &settings.data_dir;
+    let about = format!("data_dir {}", data_dir.display());
+    let there = data_dir.ancestors().find(|above| above.exists());
+    let there = there.unwrap_or(Path::new("."));
+    if !there.is_dir() {
+        let text = format!("{} is no directory", there.display());
+        return findings.say("FAILED", &about, &text);
+    }
+    if let Err(errno) = rustix::fs::access(there, Access::WRITE_OK | Access::EXEC_OK) {
+        let text = format!(
+            "{} may not be written to by this user: {errno}",
+            there.display()
+        );
+        return findings.say("FAILED", &about, &text);
+    }
+    let (free, reserve) = (
+        Spool::free_bytes(there)?,
+        settings.archive.spool_reserve_bytes,
+    );
+    if free < reserve {
+        let text = format!(
+            "{} free, and spool_reserve keeps {}: nothing would be downloaded",
+            ByteSize(free),
+            ByteSize(reserve)
+        );
+        findings.say("warning", &about, &text)?;
+    }
+    Ok(())
 }
 
 async fn ask_pbx(settings: &crate::config::Pbx, findings: &mut Findings) -> anyhow::Result<()> {

@@ -101,6 +101,36 @@ fn all_mistakes_are_told_at_once() {
 }
 
 #[test]
+fn a_data_dir_that_cannot_be_worked_in_is_told() {
+    let setup = Setup::hq("http://127.0.0.1:9").archive("spool_reserve", r#""1EiB""#);
+    let service = setup.prepare();
+    let big = service.settings();
+    service.rewrite(&big.replace("1EiB", "1MiB"));
+    let output = service.cli(&["check"]);
+    assert_eq!((output.status, output.stdout.lines().count()), (0, 1));
+    service.rewrite(&big.replace("admin = \"127.0.0.1:0\"", "admin = \"0.0.0.0:0\""));
+    let output = service.cli(&["check"]);
+    assert_eq!(output.status, 0, "{}", output.stderr);
+    for warned in ["warning data_dir", "warning listen"] {
+        let told = output.stdout.lines().any(|line| line.starts_with(warned));
+        assert!(told, "{warned}: {}", output.stdout);
+    }
+    std::fs::write(service.data_dir(), b"a file").unwrap();
+    let output = service.cli(&["check"]);
+    assert_eq!(output.status, 1);
+    assert!(
+        output.stdout.contains("FAILED  data_dir"),
+        "{}",
+        output.stdout
+    );
+    assert!(
+        output.stdout.contains("is no directory"),
+        "{}",
+        output.stdout
+    );
+}
+
+#[test]
 fn a_file_that_is_not_there_or_is_no_toml() {
     let service = Setup::hq("http://127.0.0.1:9").prepare();
     service.rewrite("[listen\n");
