@@ -89,21 +89,23 @@ impl Gate {
         address: IpAddr,
     ) -> Result<Result<TokenRow, Option<TokenRow>>, Problem> {
         let now = api.clock.now();
-        self.admit(address, now)?;
         let found = match secret::digest(presented.trim()) {
             Some(digest) => api.store.read(move |db| tokens::find(db, digest)).await?,
             None => None,
         };
         match found {
             Some(token) if token.is_valid(now) => Ok(Ok(used(api, token, now).await?)),
+            // Not before: behind a proxy all have one address, and a stranger would shut all out.
+            // A token cannot be guessed in any number of tries.
             ended => {
+                self.admit(address, now)?;
                 self.wrong(address, now);
                 Ok(Err(ended))
             }
         }
     }
 
-    /// Whoever has guessed too often is not even heard.
+    /// Whoever has guessed too often hears no more than that.
     pub fn admit(&self, address: IpAddr, now: UtcMs) -> Result<(), Problem> {
         match self.is_shut(address, now) {
             true => Err(Problem::TooManyWrongTokens),

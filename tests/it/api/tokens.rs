@@ -252,6 +252,7 @@ async fn guessing_is_slowed_down() {
         let shut = ask(guess(10)).await;
         shut.assert_problem(429, "too_many_wrong_tokens");
         assert_eq!(shut.header("retry-after"), Some("60"));
+        assert_eq!(ask(get(STATUS).by(&kim)).await.status, 200);
         assert_eq!(ask(get("/healthz")).await.status, 200);
         clock.turn(Duration::from_secs(59));
         assert_eq!(ask(guess(11)).await.status, 429, "round {round}");
