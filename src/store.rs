@@ -44,6 +44,12 @@ pub enum Error {
         #[source]
         source: rusqlite::Error,
     },
+    #[error("make the index {}", path.display())]
+    Create {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("sync the directory of the index {}", path.display())]
     SyncDirectory {
         path: PathBuf,

@@ -81,12 +81,25 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     })
 }
 
-/// The file holds recordings' metadata: nobody but its owner reads it, from its first moment.
+/// The file holds recordings' metadata: nobody but its owner reads it, from its first moment. What
+/// root makes, by `ingest` before the first start, say, is its directory's owner's, as SQLite has it
+/// with its own files: the service could not open it otherwise.
 fn create_private(path: &Path) -> Result<(), Error> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut options = File::options();
-    let created = options.write(true).create_new(true).mode(0o600).open(path);
-    created.map(|_| ()).map_err(|source| Error::SyncDirectory {
+    use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+    let create = || {
+        let mut options = File::options();
+        let file = options
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)?;
+        if rustix::process::geteuid().is_root() {
+            let directory = path.parent().unwrap_or(Path::new(".")).metadata()?;
+            fchown(&file, Some(directory.uid()), Some(directory.gid()))?;
+        }
+        Ok(())
+    };
+    create().map_err(|source| Error::Create {
         path: path.into(),
         source,
     })
@@ -197,6 +210,27 @@ mod tests {
     fn an_old_sqlite_is_refused() {
         for (number, expected) in [(3_051_002, false), (3_051_003, true), (3_054_001, true)] {
             assert_eq!(sound_sqlite(number).is_ok(), expected, "{number}");
+        }
+    }
+
+    #[test]
+    fn what_root_makes_is_the_directorys_owners() {
+        use std::os::unix::fs::{MetadataExt, chown};
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("index.sqlite");
+        let nobody = 65_534;
+        let owner = match chown(dir.path(), Some(nobody), Some(nobody)) {
+            Ok(()) => nobody,
+            // Who is not root makes what is their own.
+            Err(_) => rustix::process::geteuid().as_raw(),
+        };
+        let _open = writer(&path).unwrap();
+        for file in ["index.sqlite", "index.sqlite-wal"] {
+            assert_eq!(
+                dir.path().join(file).metadata().unwrap().uid(),
+                owner,
+                "{file}"
+            );
         }
     }
 
