@@ -104,8 +104,10 @@ pub fn digits(text: &str) -> String {
         .collect()
 }
 
+/// Digits only, without leading zeros: a star may be dialled too.
 fn significant(text: &str) -> String {
-    digits(text).trim_start_matches('0').to_owned()
+    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+    digits.trim_start_matches('0').to_owned()
 }
 
 /// `*` matches any run of bytes. Linear: after a mismatch only the last star is widened.
@@ -146,6 +148,8 @@ mod tests {
             ("117", "117", true),
             ("0117", "117", false),
             ("117", "420774117", false),
+            ("1234567", "1234567*", true),
+            ("1234567", "12*34567", true),
             ("anonymous", "anonymous", true),
             ("anonymous", "Anonymous", false),
             ("0555*", "05552221133", true),

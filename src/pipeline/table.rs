@@ -39,6 +39,12 @@ macro_rules! table {
 }
 
 table! {
+    UrlOffPath "url_off_path" Permanent,
+        "the announced URL is not on the PBX's recording path, so it is never requested", "look at what the PBX announces: no retry can help";
+    UrlInvalid "url_invalid" Permanent,
+        "the announced text is no URL, so nothing is requested", "look at what the PBX announces: no retry can help";
+    UrlTooLong "url_too_long" Permanent,
+        "the announced URL is too long, so it is never requested", "look at what the PBX announces: no retry can help";
     PbxNotConfigured "pbx_not_configured" Later(None),
         "the settings name no such PBX any more", "put its [[pbx]] section back";
     PbxUnreachable "pbx_unreachable" Later(None),

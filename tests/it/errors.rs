@@ -1,6 +1,7 @@
 //! `docs/errors.txt` is the operators' list, and says what the program's own table says.
 
-use callvault::pipeline::table::{Code, errors_txt};
+use callvault::model::event::RefusedUrl;
+use callvault::pipeline::table::{Code, errors_txt, explain};
 
 #[test]
 fn the_operators_list_is_the_programs_table() {
@@ -14,6 +15,18 @@ fn the_operators_list_is_the_programs_table() {
         written == errors_txt(),
         "docs/errors.txt is behind the table: UPDATE_GOLDEN=1 cargo test --test it errors"
     );
+}
+
+/// They are refused when they are announced, before any stage.
+#[test]
+fn refused_urls_are_in_it_too() {
+    for refused in [
+        RefusedUrl::OffPath,
+        RefusedUrl::NotAUrl,
+        RefusedUrl::Long(0),
+    ] {
+        assert!(explain(refused.code()).is_some(), "{}", refused.code());
+    }
 }
 
 #[test]

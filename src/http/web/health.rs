@@ -200,15 +200,12 @@ fn held_up(api: &Api, visit: &Visit, jobs: &[JobRow]) -> Markup {
 fn held_up_row(api: &Api, visit: &Visit, job: &JobRow, may_retry: bool) -> Markup {
     let zone = frame::zone(&api.settings, &job.recording.pbx);
     let explained = job.code.as_deref().and_then(api.explain);
-    // What is never requested is in no table of failures, for nothing was tried.
+    // Nothing was tried, and nothing is.
     let is_refused = job
         .code
         .as_deref()
         .is_some_and(|code| code.starts_with("url_"));
-    let advice = match (is_refused, explained) {
-        (true, _) => Some("Look at what the PBX announces: no retry can help".to_owned()),
-        (false, explained) => explained.map(|(_, advice)| capital(advice)),
-    };
+    let advice = explained.map(|(_, advice)| capital(advice));
     let state = crate::model::job::State::from_word(&job.state);
     html! {
         tr {
