@@ -17,8 +17,8 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::model::digest::Digest;
 use crate::model::id::PbxName;
-use crate::store::Store;
 use crate::store::log::{self, Delivery};
+use crate::store::{Store, status};
 
 /// Lines in one transaction.
 const BATCH: usize = 500;
@@ -57,23 +57,34 @@ pub async fn run(arguments: Arguments, settings: &Settings) -> anyhow::Result<Ex
     std::fs::create_dir_all(&settings.data_dir)
         .with_context(|| format!("make {}", settings.data_dir.display()))?;
     let store = Store::open(&index_path(settings))?;
+    let before = store.read(|db| log::last(db)).await?;
     let bar = progress(bytes);
     let tally = log_all(&store, input, &arguments.pbx, &bar).await?;
     let rate = rate(&tally, &bar);
     bar.finish_and_clear();
     eprintln!("{rate:.0} events/s; reading what was logged");
     correlator(settings, &store).catch_up().await?;
+    let not_understood = store.read(move |db| status::not_understood_after(db, before));
+    let not_understood = not_understood.await?;
     match arguments.json {
         true => output::json(&serde_json::json!({
             "logged": tally.logged,
             "already_there": tally.there,
             "empty_lines": tally.empty,
+            "not_understood": not_understood,
         }))?,
         false => output::line(&format!(
             "{} logged, {} there already",
             counted(tally.logged, "event", "events"),
             counted(tally.there, "was", "were")
         ))?,
+    }
+    if not_understood > 0 {
+        // Logged all the same: what is in the log can be read when more is understood.
+        eprintln!(
+            "{} not understood; the view events has them",
+            counted(not_understood, "event was", "events were")
+        );
     }
     Ok(Exit::Done)
 }

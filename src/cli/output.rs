@@ -52,6 +52,13 @@ pub fn csv(values: &[impl Serialize], with_head: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn cut(cell: String) -> String {
+    match cell.char_indices().nth(CELL_MAX_CHARS) {
+        Some((at, _)) => format!("{}…", &cell[..at]),
+        None => cell,
+    }
+}
+
 pub fn line(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
@@ -59,11 +66,20 @@ pub fn line(text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Columns as wide as their widest cell; the last one is not padded.
+/// One overlong value must not push all others out of sight. No id is longer.
+const CELL_MAX_CHARS: usize = 120;
+
+/// Columns as wide as their widest cell; the last one is not padded, and never cut.
 pub fn table(head: &[&str], rows: &[Vec<String>]) -> anyhow::Result<()> {
     let rows: Vec<Vec<String>> = rows
         .iter()
-        .map(|row| row.iter().map(|cell| printable(cell)).collect())
+        .map(|row| {
+            let last = row.len().saturating_sub(1);
+            let cells = row.iter().map(|cell| printable(cell)).enumerate();
+            cells
+                .map(|(at, cell)| if at < last { cut(cell) } else { cell })
+                .collect()
+        })
         .collect();
     let mut widths: Vec<usize> = head.iter().map(|cell| cell.chars().count()).collect();
     for row in &rows {

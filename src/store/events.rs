@@ -23,12 +23,12 @@ pub struct EventRow {
     pub duplicate_of: Option<EventSeq>,
 }
 
-/// The events behind a call, in the order of arrival: its own, of a delivery that holds several,
-/// and what names another call but announces a file of this one.
+/// The events behind a call, in the order of arrival. Of a delivery that holds several: its own, and
+/// announcements of several calls' files; of one that holds one, whatever it names.
 pub fn events_of_call(db: &Db, call_id: i64, call: &CallName) -> Result<Vec<EventRow>, Error> {
     let sql = format!(
         "SELECT e.seq, e.received_at, e.kind, e.repaired, e.duplicate_of FROM events e \
-         WHERE e.seq IN {BEHIND_CALL} AND (e.call = ?2 OR e.call IS NULL \
+         WHERE e.seq IN {BEHIND_CALL} AND (e.call = ?2 OR e.call IS NULL AND e.kind = 'recording' \
              OR NOT EXISTS (SELECT 1 FROM reading o WHERE o.seq = e.seq AND o.item <> e.item)) \
          ORDER BY e.seq, e.item"
     );

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Db, Error, all, first, parsed};
-use crate::model::id::PbxName;
+use crate::model::id::{EventSeq, PbxName};
 use crate::model::time::UtcMs;
 
 /// Of one PBX: when something last came, and what waits.
@@ -84,6 +84,16 @@ pub fn refused(db: &Db) -> Result<Vec<Refused>, Error> {
 pub fn not_understood(db: &Db) -> Result<u64, Error> {
     let sql = "SELECT count(*) FROM reading WHERE kind IN ('unknown', 'unparsed')";
     let count = first(db, "count events not understood", sql, [], |row| {
+        row.get::<_, i64>(0)
+    })?;
+    Ok(count.unwrap_or(0) as u64)
+}
+
+/// Of what was not delivered by a PBX as it happened, and logged after that delivery.
+pub fn not_understood_after(db: &Db, seq: EventSeq) -> Result<u64, Error> {
+    let sql = "SELECT count(*) FROM reading e JOIN delivery d ON d.seq = e.seq \
+        WHERE e.kind IN ('unknown', 'unparsed') AND e.seq > ?1 AND d.live = 0";
+    let count = first(db, "count events not understood", sql, [seq.0], |row| {
         row.get::<_, i64>(0)
     })?;
     Ok(count.unwrap_or(0) as u64)

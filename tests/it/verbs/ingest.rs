@@ -30,23 +30,47 @@ fn counts(service: &Service) -> [i64; 4] {
     COUNTS.map(|sql| service.number(sql))
 }
 
-fn said(logged: u64, already_there: u64, empty_lines: u64) -> Value {
-    json!({"logged": logged, "already_there": already_there, "empty_lines": empty_lines})
+fn said(logged: u64, already_there: u64, empty_lines: u64, not_understood: u64) -> Value {
+    json!({"logged": logged, "already_there": already_there, "empty_lines": empty_lines,
+        "not_understood": not_understood})
+}
+
+#[test]
+fn what_is_not_understood_is_told() {
+    let service = Setup::hq("http://127.0.0.1:9").prepare();
+    let (before, file) = (service.dir().join("before"), service.dir().join("file"));
+    fs::write(&before, "hello\n").unwrap();
+    ingest(&service, &before);
+    fs::write(
+        &file,
+        "this is\nno file of events\n{\"event\":\"ringing\"}\n",
+    )
+    .unwrap();
+    let output = service.cli(&["ingest", file.to_str().unwrap(), "--pbx", "hq"]);
+    assert_eq!(
+        (output.status, output.stdout.as_str()),
+        (0, "3 events logged, 0 were there already\n")
+    );
+    assert!(
+        output.stderr.contains("2 events were not understood"),
+        "{}",
+        output.stderr
+    );
 }
 
 #[test]
 fn the_corpus_without_the_service_and_again() {
     let pbx = Pbx::start();
     let mut service = Setup::hq(&pbx.base_url()).prepare();
-    assert_eq!(ingest(&service, &corpus_file()), said(74, 0, 0));
+    assert_eq!(ingest(&service, &corpus_file()), said(74, 0, 0, 0));
     assert_eq!(counts(&service), [74, 18, 12, 10]);
-    assert_eq!(ingest(&service, &corpus_file()), said(0, 74, 0));
+    assert_eq!(ingest(&service, &corpus_file()), said(0, 74, 0, 0));
     assert_eq!(counts(&service), [74, 18, 12, 10]);
     // Archiving is the service's.
     assert_eq!(pbx.requests().len(), 0);
     service.restart();
     service.wait_for_recordings("archived", 10);
-    assert_eq!(ingest(&service, &corpus_file()), said(0, 74, 0));
+    assert_eq!(ingest(&service, &corpus_file()), said(0, 74, 0, 0));
     assert_eq!(service.number("SELECT sum(attempts) FROM recordings"), 10);
 }
 
@@ -69,7 +93,7 @@ fn what_came_by_itself_is_not_logged_again() {
     let pbx = Pbx::start();
     let service = Setup::hq(&pbx.base_url()).start();
     deliver_corpus(&service);
-    assert_eq!(ingest(&service, &corpus_file()), said(0, 74, 0));
+    assert_eq!(ingest(&service, &corpus_file()), said(0, 74, 0, 0));
     service.wait_until_read();
     assert_eq!(counts(&service), [74, 18, 12, 10]);
 }
@@ -100,7 +124,7 @@ fn a_line_is_a_body_or_says_more() {
     );
     assert_eq!(output.status, 0, "{}", output.stderr);
     let told: Value = serde_json::from_str(&output.stdout).unwrap();
-    assert_eq!(told, said(6, 0, 3));
+    assert_eq!(told, said(6, 0, 3, 1));
     let rows = "SELECT json_array(method, content_type, kind, duplicate_of, CAST(raw AS TEXT)) \
         FROM events ORDER BY seq";
     assert_eq!(
@@ -129,8 +153,8 @@ fn a_file_that_was_cut_short_goes_on_where_it_was() {
     let part = service.dir().join("part.jsonl");
     let half: Vec<&str> = whole.lines().take(40).collect();
     fs::write(&part, half.join("\n")).unwrap();
-    assert_eq!(ingest(&service, &part), said(40, 0, 0));
-    assert_eq!(ingest(&service, &corpus_file()), said(34, 40, 0));
+    assert_eq!(ingest(&service, &part), said(40, 0, 0, 0));
+    assert_eq!(ingest(&service, &corpus_file()), said(34, 40, 0, 0));
     assert_eq!(counts(&service), [74, 18, 12, 10]);
     let logged = service.rows("SELECT json_quote(CAST(raw AS TEXT)) FROM events ORDER BY seq");
     let sent: Vec<Value> = corpus().iter().map(|row| json!(row.payload)).collect();
