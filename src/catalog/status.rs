@@ -118,8 +118,9 @@ pub struct SpoolStatus {
 
 pub fn status(db: &Db, settings: &Settings, now: UtcMs) -> Result<Status, Error> {
     let (mut pbxs, mut reasons) = (Vec::new(), Vec::new());
+    let this_week = UtcMs(now.0.saturating_sub(TOLD_FOR.as_millis() as i64));
     for pbx in &settings.pbxs {
-        let flow = status::flow(db, &pbx.name)?;
+        let flow = status::flow(db, &pbx.name, this_week)?;
         let mut shown = shown(
             &pbx.name,
             &flow,
@@ -152,7 +153,6 @@ pub fn status(db: &Db, settings: &Settings, now: UtcMs) -> Result<Status, Error>
     {
         reasons.push("the spool's disk is full up to its reserve".to_owned());
     }
-    let this_week = UtcMs(now.0.saturating_sub(TOLD_FOR.as_millis() as i64));
     let conflicts = comparison::conflicts(db, this_week)?;
     reasons.extend(reason_of_conflicts(conflicts.len() as u64));
     reasons.extend(reason_of_damage(&integrity::mismatches(db)?));
@@ -262,11 +262,12 @@ fn reasons_of(shown: &PbxStatus, flow: &Flow) -> Vec<String> {
         }
         Some(_) => {}
     }
-    if shown.failed > 0 {
+    let failed = shown.failed.saturating_sub(flow.refused_before);
+    if failed > 0 {
         reasons.push(format!(
             "{} failed: callvault jobs",
             counted(
-                shown.failed,
+                failed,
                 &format!("recording of {pbx} has"),
                 &format!("recordings of {pbx} have")
             )

@@ -16,13 +16,16 @@ pub struct Flow {
     /// The announcement of the oldest recording that is pending.
     pub oldest_pending: Option<UtcMs>,
     pub failed: u64,
+    /// Those of them whose URL was refused, before the moment that was asked about: there is nothing
+    /// that a person could do.
+    pub refused_before: u64,
     /// Pending recordings by where they are: `new`, `running`, or the stage they failed at.
     pub backlog: Vec<(String, u64)>,
     /// Pending recordings by the code of their last failure.
     pub codes: Vec<(String, u64)>,
 }
 
-pub fn flow(db: &Db, pbx: &PbxName) -> Result<Flow, Error> {
+pub fn flow(db: &Db, pbx: &PbxName, told_since: UtcMs) -> Result<Flow, Error> {
     let one = |sql: &str| -> Result<Option<i64>, Error> {
         Ok(first(db, "see what came last", sql, [pbx.as_str()], |row| {
             row.get(0)
@@ -36,6 +39,12 @@ pub fn flow(db: &Db, pbx: &PbxName) -> Result<Flow, Error> {
     let open = "FROM recording WHERE pbx = ?1 AND state <> 'archived' AND state =";
     let oldest = one(&format!("SELECT min(announced_ms) {open} 'pending'"))?;
     let failed = one(&format!("SELECT count(*) {open} 'failed'"))?;
+    let sql =
+        format!("SELECT count(*) {open} 'failed' AND code GLOB 'url_*' AND announced_ms < ?2");
+    let key = params![pbx.as_str(), told_since.0];
+    let refused = first(db, "count refused URLs", &sql, key, |row| {
+        row.get::<_, i64>(0)
+    })?;
     let counted = |what: &str| {
         let sql = format!(
             "SELECT {what} AS word, count(*) FROM recording r \
@@ -51,6 +60,7 @@ pub fn flow(db: &Db, pbx: &PbxName) -> Result<Flow, Error> {
         last_archived: last_archived.map(UtcMs),
         oldest_pending: oldest.map(UtcMs),
         failed: failed.unwrap_or(0) as u64,
+        refused_before: refused.unwrap_or(0) as u64,
         backlog: counted(
             "CASE WHEN r.lease_ms IS NOT NULL THEN 'running' ELSE coalesce(a.stage, 'new') END",
         )?,

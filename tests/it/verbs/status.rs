@@ -58,6 +58,30 @@ fn what_waits_for_a_pbx_that_the_settings_name_no_longer_is_told() {
     assert_eq!(reasons(&service), ["branch has never sent an event", told]);
 }
 
+/// Nobody can do anything about it: told for a week, and in `jobs` for ever.
+#[test]
+fn a_refused_url_is_no_alarm_for_ever() {
+    let pbx = Pbx::start();
+    let inside = Inside::start(Setup::hq(&pbx.base_url()));
+    let ringing = || {
+        inside.post(
+            "hq",
+            r#"{"Event":"ringing","User":"117","Id":"230307142318_40-0"}"#,
+        );
+        inside.files.wait_until_read();
+    };
+    inside.post("hq", "https://h/elsewhere/230307142318_40-1-1.mp3");
+    ringing();
+    assert_eq!(
+        inside.status().reasons,
+        ["1 recording of hq has failed: callvault jobs"]
+    );
+    inside.turn(7 * 24 * HOUR + Duration::from_secs(1));
+    ringing();
+    let status = inside.status();
+    assert_eq!((status.reasons, status.pbxs[0].failed), (Vec::new(), 1));
+}
+
 #[test]
 fn green_when_all_is_well() {
     let service = Setup::hq("http://127.0.0.1:9").prepare();
