@@ -207,19 +207,21 @@ impl Hook {
             }
         };
         let is_get = method == Method::GET || method == Method::HEAD;
+        // A poster may leave its body empty and say everything in the query.
+        let raw = match is_get || body.is_empty() {
+            true => admitted.query.unwrap_or_default().to_vec(),
+            false => body,
+        };
         let delivery = Delivery {
             pbx,
             received: self.clock.now(),
-            live: true,
+            // Whoever only knocks, to see whether somebody is there, is no sign of life of the PBX.
+            live: matches!(method, Method::GET | Method::POST) && !raw.is_empty(),
             method: method.to_string(),
             content_type,
             target: Some(admitted.redacted()),
             peer: Some(ip.to_string()),
-            // A poster may leave its body empty and say everything in the query.
-            raw: match is_get || body.is_empty() {
-                true => admitted.query.unwrap_or_default().to_vec(),
-                false => body,
-            },
+            raw,
         };
         failpoint::before_with(Effect::Log, || String::from_utf8_lossy(target).into_owned());
         let logged = intake::log(&self.store, delivery).await;

@@ -18,7 +18,7 @@ use crate::model::vendor::Vendor;
 pub struct Delivery {
     pub pbx: PbxName,
     pub received: UtcMs,
-    /// From the PBX as it happened; false for backfill.
+    /// From the PBX as it happened; false for backfill, and for what says nothing.
     pub live: bool,
     pub method: String,
     pub content_type: Option<String>,

@@ -58,6 +58,29 @@ fn what_waits_for_a_pbx_that_the_settings_name_no_longer_is_told() {
     assert_eq!(reasons(&service), ["branch has never sent an event", told]);
 }
 
+#[test]
+fn whoever_only_knocks_is_no_sign_of_life() {
+    let service = Setup::hq("http://127.0.0.1:9").start();
+    for method in ["OPTIONS", "PUT", "GET", "POST"] {
+        let knock = Request {
+            method: method.to_owned(),
+            ..Request::get(hook::target("hq"))
+        };
+        assert_eq!(
+            hook::send(service.hook(), &knock).unwrap().status,
+            200,
+            "{method}"
+        );
+    }
+    service.wait_until_read();
+    assert_eq!(
+        service.number("SELECT count(*) FROM events"),
+        4,
+        "logged all the same"
+    );
+    assert_eq!(reasons(&service), ["hq has never sent an event"]);
+}
+
 /// Nobody can do anything about it: told for a week, and in `jobs` for ever.
 #[test]
 fn a_refused_url_is_no_alarm_for_ever() {
