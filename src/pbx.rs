@@ -26,6 +26,10 @@ const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// A body may come as slowly as this, after a time of grace.
 const FLOOR_BYTES_PER_S: u64 = 1024;
 const GRACE: Duration = Duration::from_secs(60);
+/// For all of a body: five hours of call at 16 kbit/s, over a line of 80.
+const WITHIN: Duration = Duration::from_secs(3600);
+/// After so many bytes of a body it is asked again whether there is room for more.
+const ROOM_EVERY_BYTES: u64 = 4 * 1024 * 1024;
 /// Over a week at 32 kbit/s: whatever is larger is no call.
 const BODY_MAX_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 
@@ -126,6 +130,8 @@ impl Client {
     pub async fn new(pbx: &config::Pbx) -> Result<Client, SetupError> {
         let name = pbx.name.to_string();
         let mut builder = reqwest::Client::builder()
+            // Over HTTP/2 our Host goes beside its own :authority, which nginx answers with 400.
+            .http1_only()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
@@ -175,7 +181,7 @@ impl Client {
     ) -> Result<Fetched, Error> {
         let mut writing = spool.begin(id).map_err(Error::Spool)?;
         let mut response = self.get(path).await?;
-        let broke_off = read_body(&mut response, &mut writing).await?;
+        let broke_off = read_body(&mut response, &mut writing, spool).await?;
         Ok(Fetched { writing, broke_off })
     }
 
@@ -241,6 +247,7 @@ impl Resolve for ConnectTo {
 async fn read_body(
     response: &mut Response,
     writing: &mut spool::Writing,
+    spool: &Spool,
 ) -> Result<Option<Error>, Error> {
     let began = Instant::now();
     loop {
@@ -255,6 +262,9 @@ async fn read_body(
         };
         // Blocking, but into the page cache: a piece is at most a few network buffers.
         writing.write(&chunk).map_err(Error::Spool)?;
+        if writing.bytes / ROOM_EVERY_BYTES > bytes / ROOM_EVERY_BYTES {
+            spool.check_room().map_err(Error::Spool)?;
+        }
         if let Err(error) = check_pace(writing.bytes, began.elapsed()) {
             return Ok(Some(error));
         }
@@ -310,7 +320,7 @@ fn check_pace(bytes: u64, elapsed: Duration) -> Result<(), Error> {
         return Err(Error::Large);
     }
     let due = elapsed.saturating_sub(GRACE).as_secs() * FLOOR_BYTES_PER_S;
-    match bytes < due {
+    match bytes < due || elapsed > WITHIN {
         true => Err(Error::Slow { bytes, elapsed }),
         false => Ok(()),
     }
@@ -352,5 +362,8 @@ mod tests {
             Err(Error::Slow { bytes: 60, .. })
         ));
         assert!(matches!(check_pace(u64::MAX, GRACE), Err(Error::Large)));
+        assert!(check_pace(1 << 30, WITHIN).is_ok());
+        let late = WITHIN + Duration::from_secs(1);
+        assert!(matches!(check_pace(1 << 30, late), Err(Error::Slow { .. })));
     }
 }

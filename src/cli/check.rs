@@ -144,6 +144,10 @@ async fn ask_pbx(settings: &crate::config::Pbx, findings: &mut Findings) -> anyh
             );
             return findings.say("FAILED", &about, &text);
         }
+        (Ok(status @ (400 | 402 | 405..=499)), _) => {
+            let text = format!("reached at {base_url}: HTTP {status}, where 404 was expected");
+            findings.say("warning", &about, &text)?;
+        }
         (Ok(status), _) => {
             findings.say(
                 "ok",
