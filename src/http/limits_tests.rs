@@ -214,6 +214,27 @@ async fn a_flood_of_strangers_leaves_a_pbx_its_seats() {
     assert!(is_open(&mut half), "also what a PBX has not finished stays");
 }
 
+/// They waited for a restart, each with its whole request, and nobody has read it yet.
+#[tokio::test]
+async fn a_queue_that_is_longer_than_a_share_is_answered() {
+    let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let addr = listener.local_addr();
+    let mut queue = Vec::new();
+    for _ in 0..200 {
+        let mut client = Client::from("127.0.0.2", addr).await;
+        client.send(GOOD).await;
+        queue.push(client);
+    }
+    let limits = Limits {
+        share: 8,
+        ..patient()
+    };
+    let _server = Server::on(listener, host(), limits);
+    for client in &mut queue {
+        assert_eq!(client.answer().await, "200 good");
+    }
+}
+
 /// Behind one address, or with none that is known: who has delivered is worth more than who has
 /// only connected, and a newcomer has its turn before the flood that came first.
 #[tokio::test]

@@ -8,10 +8,10 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{fmt, io};
 
 use bytes::Bytes;
@@ -33,11 +33,13 @@ use warp::{Filter, Reply};
 
 use super::body::Timed;
 use super::request_line::{Gate, RequestLines, Times};
-use super::room::{Room, Seat};
+use super::room::{self, Room, Seat};
 use super::tls::Tls;
 
 /// After an accept that failed for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// While those who came last are heard.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
 /// Of connections that the kernel has made and we have not taken yet; it may allow fewer.
 const BACKLOG: u32 = 4096;
 /// Hyper takes no smaller buffer.
@@ -177,6 +179,7 @@ impl Listener {
                 accepted = self.socket.accept() => match accepted {
                     Ok((socket, peer)) => {
                         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+                        be_patient(&room, peer.ip()).await;
                         let Some(seat) = room.enter(peer.ip()) else {
                             continue;
                         };
@@ -215,6 +218,18 @@ impl Listener {
         }
         connections.abort_all();
         all_end(&mut connections, Duration::MAX).await;
+    }
+}
+
+/// Lets those who came just now be heard before one of them has to go. What has not been taken yet
+/// waits in the kernel's queue as long, and no longer.
+async fn be_patient(room: &Room, newcomer: IpAddr) {
+    let until = Instant::now() + room::GRACE;
+    while let Some(pause) = room.patience(newcomer) {
+        if Instant::now() >= until {
+            return;
+        }
+        tokio::time::sleep(pause.min(LOOK_AGAIN)).await;
     }
 }
 

@@ -4,7 +4,8 @@
 //! other address has more seats than a PBX. Where no seat is free the one who came first and has
 //! delivered nothing yet goes, then the longest idle, never one whose request runs: a flood of
 //! half-open connections drives itself out, and a PBX among it, known or not, has its turn. Refusing
-//! the newcomer instead would leave the seats to whoever took them first.
+//! the newcomer instead would leave the seats to whoever took them first. Nobody goes who came just
+//! now: a whole request may lie unread, of a queue that waited for a restart, say.
 //!
 //! Never here: sockets, or what a good delivery is.
 
@@ -16,6 +17,8 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 use tokio::task::AbortHandle;
 
+/// So long nobody has to go who came and has not been heard yet; newcomers wait that long.
+pub(super) const GRACE: Duration = Duration::from_millis(100);
 /// Between two log lines about refused connections.
 const SAY: Duration = Duration::from_secs(60);
 
@@ -51,6 +54,7 @@ type Place = (Worth, u64, u64);
 struct Guest {
     group: Group,
     place: Place,
+    came: Instant,
     has_asked: bool,
     is_proven: bool,
     connection: Option<AbortHandle>,
@@ -80,17 +84,21 @@ impl Room {
         }
     }
 
+    /// How long a newcomer should wait before it enters, lest somebody goes who was not heard yet.
+    pub(super) fn patience(&self, address: IpAddr) -> Option<Duration> {
+        let guests = self.lock();
+        let (worth, _, id) = self.seat(&guests, address).1?;
+        let waited = guests.all.get(&id)?.came.elapsed();
+        let is_heard = worth != Worth::Unproven;
+        GRACE
+            .checked_sub(waited)
+            .filter(|left| !is_heard && !left.is_zero())
+    }
+
     /// A seat, maybe after somebody had to go; none where all are worth more than a newcomer.
     pub(super) fn enter(self: &Arc<Room>, address: IpAddr) -> Option<Seat> {
-        let group = self.group(address);
         let mut guests = self.lock();
-        let own = guests.groups.get(&group);
-        let goes = match own.filter(|own| own.len() >= self.share) {
-            Some(own) => own.first().copied(),
-            None if matches!(group, Group::Pbx(_)) => None,
-            None if guests.strangers.len() < self.strangers => None,
-            None => guests.strangers.first().copied(),
-        };
+        let (group, goes) = self.seat(&guests, address);
         if let Some((worth, _, id)) = goes {
             guests.turn_away();
             if worth == Worth::Busy {
@@ -106,6 +114,7 @@ impl Room {
         let guest = Guest {
             group,
             place,
+            came: Instant::now(),
             has_asked: false,
             is_proven: false,
             connection: None,
@@ -134,23 +143,43 @@ impl Room {
         }
     }
 
-    fn group(&self, address: IpAddr) -> Group {
+    /// Whose seat it is that somebody takes, and who goes for it. A PBX whose every seat is busy
+    /// takes a stranger's.
+    fn seat(&self, guests: &Guests, address: IpAddr) -> (Group, Option<Place>) {
+        let least = |group: &Group| {
+            let own = guests.groups.get(group);
+            own.filter(|own| own.len() >= self.share)
+                .and_then(|own| own.first().copied())
+        };
         let is_in = |nets: &Vec<IpNet>| nets.iter().any(|net| net.contains(&address));
         if let Some(pbx) = self.known.iter().position(is_in) {
-            return Group::Pbx(pbx);
-        }
-        Group::Stranger(match address {
-            IpAddr::V4(_) => address,
-            IpAddr::V6(address) => {
-                let network = address.to_bits() >> 64 << 64;
-                Ipv6Addr::from_bits(network).into()
+            let group = Group::Pbx(pbx);
+            match least(&group) {
+                Some((Worth::Busy, ..)) => {}
+                goes => return (group, goes),
             }
-        })
+        }
+        let group = stranger(address);
+        let goes = least(&group).or_else(|| {
+            let is_full = guests.strangers.len() >= self.strangers;
+            guests.strangers.first().copied().filter(|_| is_full)
+        });
+        (group, goes)
     }
 
     fn lock(&self) -> MutexGuard<'_, Guests> {
         self.guests.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn stranger(address: IpAddr) -> Group {
+    Group::Stranger(match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => {
+            let network = address.to_bits() >> 64 << 64;
+            Ipv6Addr::from_bits(network).into()
+        }
+    })
 }
 
 impl Guests {
@@ -244,99 +273,4 @@ impl Drop for Running {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const STRANGER: &str = "198.51.100.";
-
-    fn address(text: &str) -> IpAddr {
-        text.parse().unwrap()
-    }
-
-    fn room(connections: usize, share: usize, known: &[&str]) -> Arc<Room> {
-        let known = known.iter().map(|net| vec![net.parse().unwrap()]);
-        Arc::new(Room::new(connections, share, known.collect()))
-    }
-
-    fn is_in(seat: &Seat) -> bool {
-        seat.room.lock().all.contains_key(&seat.id)
-    }
-
-    #[test]
-    fn strangers_never_take_a_pbx_its_seats() {
-        let room = room(8, 2, &["10.0.0.0/8", "192.0.2.7/32"]);
-        let strangers: Vec<Seat> = (0..20)
-            .map(|n| room.enter(address(&format!("{STRANGER}{n}"))).unwrap())
-            .collect();
-        assert_eq!(strangers.iter().filter(|seat| is_in(seat)).count(), 4);
-        let pbxs: Vec<Seat> = ["10.1.1.1", "10.1.1.2", "192.0.2.7", "192.0.2.7"]
-            .map(|pbx| room.enter(address(pbx)).unwrap())
-            .into();
-        assert_eq!(strangers.iter().filter(|seat| is_in(seat)).count(), 4);
-        // A PBX that opens more has only itself to drive out.
-        let third = room.enter(address("10.1.1.3")).unwrap();
-        let left: Vec<bool> = pbxs.iter().map(is_in).collect();
-        assert_eq!(left, [false, true, true, true]);
-        assert!(is_in(&third));
-    }
-
-    #[test]
-    fn an_address_has_its_share_and_a_network_of_ipv6_is_one() {
-        let room = room(100, 3, &[]);
-        for (first, other) in [
-            ("198.51.100.1", "198.51.100.2"),
-            ("2001:db8::1", "2001:db8:0:1::1"),
-        ] {
-            let seats: Vec<Seat> = (0..5)
-                .map(|_| room.enter(address(first)).unwrap())
-                .collect();
-            let left: Vec<bool> = seats.iter().map(is_in).collect();
-            assert_eq!(left, [false, false, true, true, true], "{first}");
-            assert!(is_in(&room.enter(address(other)).unwrap()));
-            assert!(seats[2..].iter().all(is_in), "{other} is another");
-        }
-        let one = room.enter(address("2001:db8:1::1")).unwrap();
-        let same = ["2001:db8:1::2", "2001:db8:1:0:ffff::", "2001:db8:1::3"];
-        let same = same.map(|text| room.enter(address(text)).unwrap());
-        assert!(!is_in(&one) && same.iter().all(is_in));
-    }
-
-    #[test]
-    fn who_delivered_stays_longer_and_who_is_served_stays() {
-        let room = room(8, 4, &[]);
-        let enter = || Arc::new(room.enter(address("198.51.100.1")).unwrap());
-        let seats = [enter(), enter(), enter(), enter()];
-        let [good, busy, asking, fresh] = &seats;
-        good.request().is_good = true;
-        let running = busy.request();
-        drop(asking.request());
-        let left = || seats.each_ref().map(|seat| is_in(seat));
-        let newcomers = [enter(), enter()];
-        assert_eq!(left(), [true, true, false, false]);
-        assert!(!is_in(fresh));
-        // Newcomers go before who delivered; once all are served nobody else comes in.
-        let others = [enter(), enter()];
-        assert!(newcomers.iter().all(|seat| !is_in(seat)));
-        let served = others.each_ref().map(|seat| seat.request());
-        let last = enter();
-        assert_eq!(left(), [false, true, false, false]);
-        let last = (last.request(), last);
-        assert!(room.enter(address("198.51.100.1")).is_none());
-        drop((running, served, last.0));
-        assert!(room.enter(address("198.51.100.1")).is_some());
-    }
-
-    #[test]
-    fn nothing_is_left_of_who_went() {
-        let room = room(2, 1, &["10.0.0.0/8"]);
-        for _ in 0..3 {
-            let seat = Arc::new(room.enter(address("198.51.100.1")).unwrap());
-            let mut running = seat.request();
-            running.is_good = true;
-            let known = room.enter(address("10.0.0.1"));
-            drop((seat, known));
-        }
-        let guests = room.lock();
-        assert!(guests.all.is_empty() && guests.groups.is_empty() && guests.strangers.is_empty());
-    }
-}
+mod tests;
