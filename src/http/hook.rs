@@ -206,9 +206,9 @@ impl Hook {
                 return answer(status, "");
             }
         };
-        let is_get = method == Method::GET || method == Method::HEAD;
-        // A poster may leave its body empty and say everything in the query.
-        let raw = match is_get || body.is_empty() {
+        // Whatever the method: who leaves the body empty may say everything in the query. Where there
+        // is both, the target has the query.
+        let raw = match body.trim_ascii().is_empty() {
             true => admitted.query.unwrap_or_default().to_vec(),
             false => body,
         };

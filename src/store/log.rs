@@ -25,7 +25,7 @@ pub struct Delivery {
     /// The request target, its secret taken out.
     pub target: Option<Vec<u8>>,
     pub peer: Option<String>,
-    /// The body, or of a GET the query string.
+    /// The body, or where that is empty the query string.
     pub raw: Vec<u8>,
 }
 

@@ -48,6 +48,13 @@ fn told() -> Vec<(&'static str, Request)> {
         ("an encoded form", post(FORM, encoded)),
         ("a form as JSON", post(JSON, encoded)),
         (
+            "a get of nothing but a body",
+            Request {
+                method: "GET".to_owned(),
+                ..post(JSON, upper)
+            },
+        ),
+        (
             "a post of nothing but a query",
             Request::post(format!("{}?{encoded}", target("hq")), FORM, ""),
         ),

@@ -75,7 +75,7 @@ impl Request {
                 }
                 bytes.extend_from_slice(b"0\r\n\r\n");
             }
-            None if self.method == "POST" => {
+            None if self.method == "POST" || !self.body.is_empty() => {
                 let length = format!("Content-Length: {}\r\n\r\n", self.body.len());
                 bytes.extend_from_slice(length.as_bytes());
                 bytes.extend_from_slice(&self.body);
