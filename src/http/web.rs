@@ -128,7 +128,9 @@ async fn answer(api: Arc<Api>, mut request: Request, body: Body) -> Shown {
     let Some((who, session)) = api.gate.signed_in(&api, &request.headers).await? else {
         return Ok(sign_in::to_sign_in(&request));
     };
+    // Only a page of ours is gone to: `//elsewhere/` is none.
     if request.method == Method::GET
+        && find(&Method::GET, &request.path).is_ok()
         && let Some(tidied) = tidied(&request)?
     {
         return Ok(see_other(&tidied));

@@ -21,13 +21,16 @@ pub struct EventRow {
     pub repaired: bool,
     #[schemars(with = "Option<i64>")]
     pub duplicate_of: Option<EventSeq>,
+    /// Whose it is; not shown, for it decides who sees the event.
+    #[serde(skip)]
+    pub leg: Option<u32>,
 }
 
 /// The events behind a call, in the order of arrival. Of a delivery that holds several: its own, and
 /// announcements of several calls' files; of one that holds one, whatever it names.
 pub fn events_of_call(db: &Db, call_id: i64, call: &CallName) -> Result<Vec<EventRow>, Error> {
     let sql = format!(
-        "SELECT e.seq, e.received_at, e.kind, e.repaired, e.duplicate_of FROM events e \
+        "SELECT e.seq, e.received_at, e.kind, e.repaired, e.duplicate_of, e.leg FROM events e \
          WHERE e.seq IN {BEHIND_CALL} AND (e.call = ?2 OR e.call IS NULL AND e.kind = 'recording' \
              OR NOT EXISTS (SELECT 1 FROM reading o WHERE o.seq = e.seq AND o.item <> e.item)) \
          ORDER BY e.seq, e.item"
@@ -44,6 +47,7 @@ pub fn events_of_call(db: &Db, call_id: i64, call: &CallName) -> Result<Vec<Even
                 kind: row.get(2)?,
                 repaired: row.get(3)?,
                 duplicate_of: row.get::<_, Option<i64>>(4)?.map(EventSeq),
+                leg: row.get(5)?,
             })
         },
     )

@@ -372,6 +372,11 @@ fn a_search_is_its_address() {
     let reply = kim.get("/?number=%2B90+555+222+11+33&state=&outcome=missed&direction=in");
     let clean = "/?direction=in&number=%2B90+555+222+11+33&outcome=missed";
     assert_eq!((reply.status, reply.header("location")), (303, Some(clean)));
+    let elsewhere = kim.get("//evil.example/?number=");
+    assert_eq!(
+        (elsewhere.status, elsewhere.header("location")),
+        (404, None)
+    );
     let page = kim.page(clean);
     assert_eq!(page.matches("/call/hq/").count(), 3, "{page}");
     assert!(page.contains("800 → 117 → 204") && page.contains("missed"));

@@ -14,6 +14,7 @@ use super::problem::{NOT_SOUND, Problem};
 use super::singles::visible_row;
 use super::{Answer, Api, Asked};
 use crate::catalog::listen::Listening;
+use crate::catalog::peaks::Error as Undrawn;
 use crate::catalog::verify::{ReadError, Stored, stored};
 use crate::model::access::Right;
 use crate::model::chain::chain;
@@ -29,24 +30,17 @@ const RECHECK: Duration = Duration::from_millis(500);
 
 pub async fn head(api: Arc<Api>, asked: Asked) -> Answer {
     let (_, object) = visible(&api, &asked).await?;
+    let download = is_download(&api, &asked).await?;
     let mut response = Response::default();
     let headers = response.headers_mut();
-    describe(headers, &object, false);
+    describe(headers, &object, download);
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(object.bytes));
     Ok(response)
 }
 
 pub async fn audio(api: Arc<Api>, asked: Asked) -> Answer {
     let (row, object) = visible(&api, &asked).await?;
-    let download = match asked.query.get("download").map(String::as_str) {
-        None | Some("0") => false,
-        Some("1") => true,
-        Some(_) => return Err(Problem::Query("download: expected 0 or 1".to_owned())),
-    };
-    if download && !asked.who.role.may(Right::Download) {
-        api.deny(&asked, Right::Download).await?;
-        return Err(Problem::Forbidden(Right::Download));
-    }
+    let download = is_download(&api, &asked).await?;
     let range = if download {
         None
     } else {
@@ -67,11 +61,29 @@ pub async fn audio(api: Arc<Api>, asked: Asked) -> Answer {
     serve(api, asked, object, range, download).await
 }
 
+/// Whether it is asked for as a file, by one who may have it.
+async fn is_download(api: &Api, asked: &Asked) -> Result<bool, Problem> {
+    let download = match asked.query.get("download").map(String::as_str) {
+        None | Some("0") => false,
+        Some("1") => true,
+        Some(_) => return Err(Problem::Query("download: expected 0 or 1".to_owned())),
+    };
+    if download && !asked.who.role.may(Right::Download) {
+        api.deny(asked, Right::Download).await?;
+        return Err(Problem::Forbidden(Right::Download));
+    }
+    Ok(download)
+}
+
 pub async fn peaks(api: Arc<Api>, asked: Asked) -> Answer {
     let (row, object) = visible(&api, &asked).await?;
     let duration_s = row.media_duration_s.unwrap_or_default();
     let media_ms = (duration_s * 1000.0) as u64;
-    let peaks = api.peaks.peaks(&api.shelf, &object, media_ms).await?;
+    let found = api.peaks.peaks(&api.shelf, &object, media_ms).await;
+    if let Err(Undrawn::Read(error)) = &found {
+        note_damage(&api, &asked, &object, error).await;
+    }
+    let peaks = found?;
     let answer = serde_json::json!({ "duration_s": duration_s, "peaks": peaks.peaks, "is_vbr": peaks.is_vbr });
     Ok(warp::reply::json(&answer).into_response())
 }

@@ -8,6 +8,7 @@ use super::problem::Problem;
 use super::{Answer, Api, Asked, query};
 use crate::catalog::{self, CallDetail, RecordingDetail};
 use crate::model::access::Right;
+use crate::model::event::Kind;
 use crate::model::id::{CallId, RecordingId};
 use crate::store::jobs::{self, Retried};
 use crate::store::search::{self, RecordingRow};
@@ -62,6 +63,15 @@ pub async fn visible_call(api: &Api, asked: &Asked) -> Result<CallDetail, Proble
     let found = api.store.read(move |db| catalog::call(db, &id)).await?;
     let mut detail = found.ok_or(Problem::NotFound)?;
     detail.call = detail.call.narrowed(&scope);
+    if !scope.extensions.is_empty() {
+        let call = &detail.call;
+        let is_mine = |leg: Option<u32>| leg.is_some_and(|leg| call.leg(leg).is_some());
+        // What rings may be another's telephone, also before one's own leg.
+        let rang = Some(Kind::Ringing.as_str());
+        detail
+            .events
+            .retain(|event| is_mine(event.leg) && event.kind.as_deref() != rang);
+    }
     let is_left = !detail.call.legs.is_empty() || !detail.call.ring_path.is_empty();
     match scope.has_pbx(&detail.call.id.pbx) && (is_left || scope.extensions.is_empty()) {
         true => Ok(detail),

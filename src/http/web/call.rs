@@ -190,33 +190,36 @@ fn flag_text(flag: &str) -> String {
     }
 }
 
-/// Nothing is called verified that custody does not say was read back.
+/// Nothing is called verified that was not read back. What custody says of it is only for those who
+/// audit; whether it is sound is for all.
 fn integrity(detail: &RecordingDetail, zone: &TimeZone) -> Markup {
     let row = &detail.row;
     let seen = detail.custody.iter().rev();
     let seen = seen
         .into_iter()
         .find(|entry| matches!(entry.act.as_str(), "read back" | "mismatch"));
-    let seen = seen.filter(|_| is_archived(row));
+    let said = seen.and_then(|entry| entry.detail.as_deref());
+    let at = row.integrity_at.as_deref().unwrap_or_default();
+    let integrity = row.integrity.as_deref().filter(|_| is_archived(row));
     html! {
         details.integrity {
             summary {
-                @match seen {
-                    Some(seen) if seen.act == "mismatch" => {
+                @match integrity {
+                    Some("mismatch") => {
                         (badge("bad", "MISMATCH")) " "
                         span.dim {
-                            (frame::capital(seen.detail.as_deref().unwrap_or_default())) ", "
-                            (when(&seen.at, zone))
+                            (frame::capital(said.unwrap_or("not what was archived"))) ", "
+                            (when(at, zone))
                         }
                     },
-                    Some(proof) => {
+                    Some(_) => {
                         (badge("good", "verified")) " "
                         span.dim {
                             @if let Some(sha256) = &row.object_sha256 {
                                 "SHA-256 " code { (sha256.get(..12).unwrap_or(sha256)) "…" } " · "
                             }
-                            (frame::capital(proof.detail.as_deref().unwrap_or("read back"))) ", "
-                            (when(&proof.at, zone))
+                            (frame::capital(said.unwrap_or("read back"))) ", "
+                            (when(at, zone))
                         }
                     },
                     None => (badge("wait", "not yet verified")),

@@ -289,6 +289,7 @@ mod tests {
             kind: Some("ringing".to_owned()),
             repaired: false,
             duplicate_of: None,
+            leg: None,
         };
         let events = vec![ring];
         by_clock(&CallDetail { call, events })

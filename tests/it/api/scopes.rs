@@ -208,8 +208,14 @@ fn of_calls(service: &Service, token: &str, calls: &[Value], scope: &Scope) {
             None => assert_eq!(answer.status, 404, "{target}"),
             Some(narrowed) => {
                 let mut found = answer.json();
-                found.as_object_mut().unwrap().remove("events");
+                let events = found.as_object_mut().unwrap().remove("events");
                 assert_eq!(found, narrowed, "{target}");
+                if !scope.extensions.is_empty() {
+                    let events = events.unwrap().as_array().unwrap().clone();
+                    let rang = events.iter().any(|event| event["kind"] == "ringing");
+                    let has_leg = narrowed["legs"] != Value::Array(vec![]);
+                    assert_eq!((rang, !events.is_empty()), (false, has_leg), "{target}");
+                }
             }
         }
     }
