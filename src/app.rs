@@ -244,9 +244,9 @@ fn api(settings: &Settings, world: &World) -> Api {
     }
 }
 
-/// Sweeps the store, then works, and tries the store beside that: until it is known, nothing is
-/// believed of it. A store that is away must not keep events from being logged, so nothing but the
-/// first write waits for it.
+/// Works, and tries the store beside that: until it is known, nothing is believed of it. What an
+/// earlier life left in it is swept first; of a directory before anything new is written to it, of a
+/// bucket while recordings are downloaded already, for it may be away.
 async fn work(
     world: Arc<World>,
     worker: Worker,
@@ -264,9 +264,22 @@ async fn work(
             Err(error) => tracing::warn!(error = chain(&error), "the store was not swept"),
         }
     };
-    unless(until(stopped.clone()), sweep).await;
+    let sweep = unless(until(stopped.clone()), sweep);
     let probing = unless(until(stopped.clone()), prober.run());
-    tokio::join!(worker.run(&enqueued, until(stopped), DRAIN_JOBS), probing);
+    let working = worker.run(&enqueued, until(stopped), DRAIN_JOBS);
+    match world.objects.is_directory() {
+        true => {
+            sweep.await;
+            tokio::join!(working, probing);
+        }
+        false => {
+            let tried = async {
+                sweep.await;
+                probing.await;
+            };
+            tokio::join!(working, tried);
+        }
+    }
 }
 
 /// Counts, heartbeats, and an eye on the clock.

@@ -79,6 +79,10 @@ impl ObjectStore {
         }
     }
 
+    pub fn is_directory(&self) -> bool {
+        matches!(self, ObjectStore::Directory(_))
+    }
+
     /// Before anything is stored: where nothing was archived yet, a directory is made. One that
     /// should hold recordings and does not is taken for a volume that is not mounted.
     pub async fn make_ready(&self, holds: bool) {

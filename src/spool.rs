@@ -167,7 +167,12 @@ impl Spool {
         let entries =
             fs::read_dir(&self.directory).map_err(file_error(listing, &self.directory))?;
         for entry in entries {
-            let path = entry.map_err(file_error(listing, &self.directory))?.path();
+            let entry = entry.map_err(file_error(listing, &self.directory))?;
+            let path = entry.path();
+            // A disk of its own has `lost+found`; what is no file is not ours.
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                continue;
+            }
             let name = path
                 .file_name()
                 .and_then(|name| name.to_str())
@@ -299,6 +304,7 @@ mod tests {
         }
         let killed = spool.path(&other).with_extension(PART);
         std::fs::write(&killed, b"x").unwrap();
+        std::fs::create_dir(dir.path().join("lost+found")).unwrap();
         assert_eq!(spool.sweep(|id| *id == kept).unwrap(), 2);
         drop(spool.begin(&other).unwrap().finish().unwrap());
         assert!(!killed.exists(), "what is not kept goes");

@@ -138,7 +138,7 @@ impl Error {
     }
 
     /// The store knows no such request, or not with such a header.
-    pub(super) fn is_not_implemented(&self) -> bool {
+    pub(in crate::objects) fn is_not_implemented(&self) -> bool {
         matches!(self, Error::Unexpected { source, .. } if source.status == 501)
     }
 

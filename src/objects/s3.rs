@@ -42,11 +42,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest silence within a body that is being read.
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(30);
-/// An upload slower than this is given up (1 Mbit/s), after the time any answer may take.
-const SLOWEST_UPLOAD_BYTES_PER_S: u64 = 128 * 1024;
-/// What is sent within the time that any answer may take, at that pace and with time to spare. To
-/// set a time for a request costs the SDK more than to sign it.
-const SOON_SENT_BYTES: u64 = 8 * SLOWEST_UPLOAD_BYTES_PER_S;
+/// An upload slower than this is given up, after the time any answer may take: eight at once pass a
+/// line of 1 Mbit/s.
+const SLOWEST_UPLOAD_BYTES_PER_S: u64 = 16 * 1024;
+/// What is sent at that pace within the time that any answer may take. To set a time for a request
+/// costs the SDK more than to sign it.
+const SOON_SENT_BYTES: u64 = ANSWER_TIMEOUT.as_secs() * SLOWEST_UPLOAD_BYTES_PER_S;
 
 #[derive(Debug, Clone)]
 pub struct Bucket {

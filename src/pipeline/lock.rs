@@ -16,8 +16,8 @@ use crate::store::transitions;
 const TRIED_WITHIN: Duration = Duration::from_secs(10);
 
 /// The lock that this recording's objects are sent with, by every try the same: committed before
-/// the first PUT. None too where it has passed meanwhile: it promises nothing any more, and no
-/// store takes such a date.
+/// the first PUT. One that has passed meanwhile promises nothing any more, and no store takes such a
+/// date: another is committed in its place.
 pub async fn promised(world: &World, claim: &Claim) -> Result<Option<Lock>, StageError> {
     let mode = claim.lock.map(|lock| lock.mode);
     let Some(mode) = mode.or(world.object_lock.map(|wanted| wanted.mode)) else {
@@ -25,7 +25,10 @@ pub async fn promised(world: &World, claim: &Claim) -> Result<Option<Lock>, Stag
     };
     must_be_tried(world, mode).await?;
     let now = world.clock.now();
-    let lock = match (claim.lock, world.object_lock) {
+    let lock = match (
+        claim.lock.filter(|lock| lock.until > now),
+        world.object_lock,
+    ) {
         (Some(lock), _) => lock,
         (None, None) => return Ok(None),
         (None, Some(wanted)) => {
@@ -41,7 +44,7 @@ pub async fn promised(world: &World, claim: &Claim) -> Result<Option<Lock>, Stag
             lock
         }
     };
-    Ok((lock.until > now).then_some(lock))
+    Ok(Some(lock))
 }
 
 /// No lock is claimed on the word of a store that was not tried. Where it was seen to break its

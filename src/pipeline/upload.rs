@@ -33,7 +33,7 @@ pub async fn upload(world: &World, tagged: Tagged) -> Result<Uploaded, StageErro
     let mut proved = match (found.is(frozen), stored) {
         (true, Stored::Created { version_id, .. }) => found.proved(version_id),
         (true, Stored::AlreadyThere) => found.proved(None),
-        (false, Stored::AlreadyThere) => adopt(&world.objects, &tagged, found).await?,
+        (false, Stored::AlreadyThere) => adopt(world, &tagged, found).await?,
         (false, Stored::Created { .. }) => return Err(not_proved()),
     };
     finish(world, frozen, &mut proved, has, lock).await?;
@@ -262,10 +262,10 @@ async fn read_back(objects: &ObjectStore, key: &ObjectKey) -> Result<Option<Foun
 /// An object that an earlier life of this archive stored under another tag: if the original that
 /// can be rebuilt from it is ours, it is ours, digest and manifest and all. It must read as it was
 /// found: a reading that went wrong on the way is no conflict, for which a person would be called.
-async fn adopt(objects: &ObjectStore, tagged: &Tagged, found: Found) -> Result<Proved, StageError> {
+async fn adopt(world: &World, tagged: &Tagged, found: Found) -> Result<Proved, StageError> {
     let key = &tagged.frozen.key;
     let not_proved = || StageError::NotProved { key: key.clone() };
-    let object = objects.get(key).await.map_err(StageError::Store)?;
+    let object = world.objects.get(key).await.map_err(StageError::Store)?;
     let mut object = object.ok_or_else(not_proved)?;
     let mut whole = Hasher::new();
     let mut original = Rebuilt::new(object.bytes());
@@ -277,13 +277,23 @@ async fn adopt(objects: &ObjectStore, tagged: &Tagged, found: Found) -> Result<P
         return Err(not_proved());
     }
     if original.finish() != Some(tagged.spooled.sha256) {
-        return Err(StageError::Conflict { key: key.clone() });
+        return Err(conflict(world, key));
     }
     Ok(Proved {
         how: "read back and rebuilt",
         adopted: true,
         ..found.proved(None)
     })
+}
+
+/// Another's object lies there: but what answers may be no store at all, a page that says the same to
+/// every question, until it was tried.
+fn conflict(world: &World, key: &ObjectKey) -> StageError {
+    let key = key.clone();
+    match world.facts().is_tried() {
+        true => StageError::Conflict { key },
+        false => StageError::NotProved { key },
+    }
 }
 
 /// The manifest is made once, and proved as the object is. One that lies beside an adopted object
@@ -330,7 +340,7 @@ async fn put_manifest(
         // As above: only what reads so twice is another's.
         let again = read_back(&world.objects, &key).await?;
         return match again.is_some_and(|again| was_there && again.sha256 == found.sha256) {
-            true => Err(StageError::Conflict { key }),
+            true => Err(conflict(world, &key)),
             false => Err(not_proved()),
         };
     }

@@ -245,8 +245,7 @@ pub(super) const FOLLOW: &str = "UPDATE recording INDEXED BY recording_by_call \
             n.outcome, n.duration_s)";
 
 /// Marks what has fallen due of a PBX as ripe, so many at a time that no answer waits long for it.
-/// What is of a PBX that the settings
-/// do not name waits until they do.
+/// What is of a PBX that the settings do not name waits until they do.
 pub fn ripen(tx: &mut Tx, pbx: &PbxName, now: UtcMs) -> Result<(), Error> {
     let key = params![pbx.as_str(), now.0];
     execute(tx, "see what has fallen due", RIPEN, key)?;
@@ -282,16 +281,17 @@ pub(super) const NEXT_DUE: &str = "SELECT min(due_ms) FROM recording INDEXED BY 
     WHERE pbx = ?1 AND state = 'pending' AND lease_ms IS NULL AND ripe = 0";
 
 /// The row of a PBX's oldest ripe recording, and when that was announced: the one that the PBX
-/// will delete first.
+/// will delete first. What is on our disk already comes after what is not.
 pub fn oldest_ripe(db: &Db, pbx: &PbxName) -> Result<Option<(i64, UtcMs)>, Error> {
     let sql = "SELECT id, announced_ms FROM recording INDEXED BY recording_ripe \
-        WHERE ripe = 1 AND pbx = ?1 ORDER BY announced_ms LIMIT 1";
+        WHERE ripe = 1 AND pbx = ?1 ORDER BY original_sha256 IS NOT NULL, announced_ms LIMIT 1";
+    let found = |row: &Row| Ok((row.get(0)?, UtcMs(row.get(1)?)));
     first(
         db,
         "find the oldest ripe recording",
         sql,
         [pbx.as_str()],
-        |row| Ok((row.get(0)?, UtcMs(row.get(1)?))),
+        found,
     )
 }
 

@@ -81,10 +81,11 @@ pub fn freeze(tx: &mut Tx, claim: &Claim, frozen: &Frozen, now: UtcMs) -> Result
     )
 }
 
-/// Commits the lock that the object will be sent with, the same by every retry.
+/// Commits the lock that the object will be sent with, the same by every retry until it has passed.
 pub fn promise_lock(tx: &mut Tx, claim: &Claim, lock: Lock) -> Result<(), Error> {
     let sql = "UPDATE recording SET lock_mode = ?3, lock_until_ms = ?4 \
-        WHERE id = ?1 AND state = 'pending' AND attempt = ?2 AND lock_mode IS NULL";
+        WHERE id = ?1 AND state = 'pending' AND attempt = ?2 \
+            AND (lock_until_ms IS NULL OR lock_until_ms < ?4)";
     let row = params![claim.row, claim.attempt, lock.mode.as_str(), lock.until.0];
     held(claim, execute(tx, "promise a lock", sql, row)?)
 }

@@ -42,7 +42,9 @@ impl Canaries<'_> {
         let version_id = match self.store.put_new(put).await {
             Ok(Stored::Created { version_id, .. }) => version_id,
             Ok(Stored::AlreadyThere) => return all(Holds::Unknown, "no canary could be locked"),
-            Err(error) if error.is_refusal() => return all(Holds::No, &chain(&error)),
+            Err(error) if error.is_refusal() || error.is_not_implemented() => {
+                return all(Holds::No, &chain(&error));
+            }
             Err(error) => return all(Holds::Unknown, &chain(&error)),
         };
         let mut locked = Locked {

@@ -199,7 +199,8 @@ CREATE TABLE recording (
 ) STRICT;
 CREATE INDEX recording_due ON recording (pbx, due_ms)
     WHERE state = 'pending' AND lease_ms IS NULL AND ripe = 0;
-CREATE INDEX recording_ripe ON recording (pbx, announced_ms) WHERE ripe = 1;
+CREATE INDEX recording_ripe ON recording (pbx, original_sha256 IS NOT NULL, announced_ms)
+    WHERE ripe = 1;
 CREATE INDEX recording_leased ON recording (id) WHERE lease_ms IS NOT NULL;
 CREATE UNIQUE INDEX recording_by_name ON recording (recording, pbx);
 -- By the whole id, as the views show it and as people ask for it.

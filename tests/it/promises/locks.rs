@@ -115,6 +115,31 @@ const LIVES: &[&[Life]] = &[
     ],
 ];
 
+/// A store was away for longer than the lock that was promised.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_that_has_passed_before_the_store_had_it_is_promised_anew() {
+    let (weed, proxy, pbx) = start().await;
+    let lines = lines(&weed, &proxy, Some("governance")).replace("\"1d\"", "\"2s\"");
+    let service = set_up(&pbx, &lines).start();
+    let name = name(0);
+    let object = format!("{name}.mp3");
+    proxy.plan(move |request| request.is("PUT", &object).then_some(Fault::DropBefore));
+    announce(&service, &pbx, &name);
+    let passed = format!(
+        "SELECT count(*) FROM recording WHERE recording = '{name}' \
+         AND lock_until_ms < unixepoch('subsec') * 1000"
+    );
+    wait_for("its lock has passed", super::WITHIN, || {
+        service.number(&passed) == 1
+    });
+    proxy.heal();
+    wait_until_archived(&service, &name);
+    let anew =
+        format!("SELECT lock_until_ms > archived_ms FROM recording WHERE recording = '{name}'");
+    assert_eq!(service.number(&anew), 1);
+    assert!(weed.lock("calls", &key(&name)).await.is_some());
+}
+
 #[tokio::test]
 async fn an_adopted_object_gets_its_lock_and_never_a_lesser_one() {
     let (weed, proxy, pbx) = start().await;
