@@ -8,21 +8,33 @@ use serde_json::Value;
 /// A head line of the rows' keys, where it is asked for, and a line each; lists of words are joined
 /// by spaces, other structure is left to JSON.
 pub fn csv(rows: &[impl Serialize], with_head: bool) -> Vec<u8> {
-    let mut table = csv::Writer::from_writer(Vec::new());
-    let mut head = with_head;
+    let (mut table, mut head) = (Vec::new(), with_head);
     for row in rows {
         // Rows are structs of named fields; whatever else it were would be no row.
         let Ok(Value::Object(fields)) = serde_json::to_value(row) else {
             continue;
         };
-        let written = match std::mem::take(&mut head) {
-            true => table.write_record(fields.keys()),
-            false => Ok(()),
-        };
-        let written = written.and_then(|()| table.write_record(fields.values().map(cell)));
-        written.expect("memory takes every record, and rows of one type are of one length");
+        if std::mem::take(&mut head) {
+            record(&mut table, fields.keys().cloned().collect());
+        }
+        record(&mut table, fields.values().map(cell).collect());
     }
-    table.into_inner().expect("memory takes every byte")
+    table
+}
+
+/// Where a spreadsheet may part cells at something else than commas, quotes keep them whole.
+fn record(table: &mut Vec<u8>, cells: Vec<String>) {
+    let style = match cells.iter().any(|cell| cell.contains([';', '\t'])) {
+        true => csv::QuoteStyle::Always,
+        false => csv::QuoteStyle::Necessary,
+    };
+    let mut writer = csv::WriterBuilder::new()
+        .quote_style(style)
+        .from_writer(table);
+    let written = writer
+        .write_record(&cells)
+        .and_then(|()| Ok(writer.flush()?));
+    written.expect("memory takes every record");
 }
 
 fn cell(value: &Value) -> String {
@@ -77,6 +89,8 @@ mod tests {
     fn quotes_and_lists() {
         let rows = [serde_json::json!({"a": "x,\"y\"", "b": ["1", "2"], "c": null, "d": 0.5})];
         assert_eq!(csv(&rows, true), b"a,b,c,d\n\"x,\"\"y\"\"\",1 2,,0.5\n");
+        let rows = [serde_json::json!({"a": "x;=1+1", "b": ""})];
+        assert_eq!(csv(&rows, true), b"a,b\n\"x;=1+1\",\"\"\n");
         assert_eq!(csv(&[0; 0], true), b"");
     }
 }

@@ -42,8 +42,8 @@ enum Act {
         /// Only this PBX
         #[arg(long, value_name = "P")]
         pbx: Option<PbxName>,
-        /// Only these extensions
-        #[arg(long = "extension", value_name = "E")]
+        /// Only these extensions, each by an option of its own
+        #[arg(long = "extension", value_name = "E", value_parser = extension)]
         extensions: Vec<String>,
         /// Valid for so long, such as 90d; for ever otherwise
         #[arg(long, value_name = "D", value_parser = duration)]
@@ -84,6 +84,15 @@ fn person(text: &str) -> Result<String, String> {
 fn role(text: &str) -> Result<Role, String> {
     let known = "expected viewer, listener, compliance, approver or admin";
     Role::from_word(text).ok_or_else(|| known.to_owned())
+}
+
+fn extension(text: &str) -> Result<String, String> {
+    let fits = |byte: u8| byte.is_ascii_graphic() && byte != b',';
+    let is_one = (1..=32).contains(&text.len()) && text.bytes().all(fits);
+    let expected = "expected one extension, such as 117; for more, --extension again";
+    is_one
+        .then(|| text.to_owned())
+        .ok_or_else(|| expected.to_owned())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

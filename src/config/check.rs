@@ -147,9 +147,21 @@ fn readable(section: &mut Section<'_, '_>, key: &str) -> Option<Option<PathBuf>>
     };
     let path = section.directory().join(path);
     match std::fs::read(&path) {
+        Ok(text) if key == "ca_file" && !holds_certificate(&text) => {
+            let what = format!("{} holds no certificate", path.display());
+            section.mistake(
+                key,
+                format!("{what}, expected PEM: -----BEGIN CERTIFICATE-----"),
+            )
+        }
         Ok(_) => Some(Some(path)),
         Err(error) => section.mistake(key, format!("cannot read {}: {error}", path.display())),
     }
+}
+
+fn holds_certificate(text: &[u8]) -> bool {
+    const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
+    text.windows(BEGIN.len()).any(|part| part == BEGIN)
 }
 
 fn login(section: &mut Section<'_, '_>) -> Option<Option<Login>> {

@@ -79,13 +79,19 @@ impl Kind<String> {
         ((1..=256).contains(&text.len()) && text.bytes().all(fits)).then(|| text.to_owned())
     });
     pub const EXTENSION: Self = shown("an extension's number, such as \"117\"", |text| {
-        let number = (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        let fits = |b: u8| b.is_ascii_graphic() && b != b',';
+        let number = (1..=32).contains(&text.len()) && text.bytes().all(fits);
         number.then(|| text.to_owned())
     });
-    pub const USER: Self = shown("a user without : and control characters", |text| {
-        let fits = !text.contains(|c: char| c == ':' || c.is_control());
-        fits.then(|| text.to_owned())
-    });
+    pub const USER: Self = Kind {
+        expected: "a user without : and control characters",
+        parse: |text| {
+            let fits = !text.contains(|c: char| c == ':' || c.is_control());
+            fits.then(|| text.to_owned())
+        },
+        // Behind a : stands the password.
+        shown: false,
+    };
 }
 
 impl Kind<SecretString> {
@@ -133,7 +139,11 @@ impl Kind<TimeZone> {
 impl Kind<IpNet> {
     pub const NETWORK: Self = shown(
         "an IP address or network, such as 192.0.2.10 or 10.0.0.0/8",
-        |text| parsed(text).or_else(|| parsed::<IpAddr>(text).map(IpNet::from)),
+        |text| {
+            // Peers are known by their IPv4 address where they have one.
+            let address = || parsed::<IpAddr>(text).map(|ip| IpNet::from(ip.to_canonical()));
+            parsed(text).or_else(address)
+        },
     );
 }
 

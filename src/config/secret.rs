@@ -97,6 +97,7 @@ fn whole(
     kind: &Kind<SecretString>,
 ) -> Result<SecretString, String> {
     let (path, text) = read(section, name)?;
+    let text = without_mark(&text);
     let secret = (kind.parse)(text.trim_end_matches(['\n', '\r']));
     secret.ok_or_else(|| {
         let shown = path.display();
@@ -111,7 +112,7 @@ fn lines(
     kind: &Kind<SecretString>,
 ) -> Result<Vec<SecretString>, String> {
     let (path, text) = read(section, name)?;
-    let lines = (1..).zip(text.lines());
+    let lines = (1..).zip(without_mark(&text).lines());
     let filled = lines.filter(|(_, line)| !line.trim().is_empty());
     let secrets = filled.map(|(number, line)| {
         (kind.parse)(line.trim()).ok_or_else(|| {
@@ -128,6 +129,11 @@ fn lines(
         )),
         false => Ok(secrets),
     }
+}
+
+/// Some editors begin a text with a byte order mark, which nobody sees.
+fn without_mark(text: &str) -> &str {
+    text.trim_start_matches('\u{feff}')
 }
 
 /// The file that is meant, and its text.

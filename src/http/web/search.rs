@@ -66,7 +66,7 @@ pub fn form(kind: &Kind, api: &Api, visit: &Visit) -> Markup {
             (text("extension", "Extension", value("extension"), "117"))
             (text("did", "DID rule", value("did"), ""))
             (select("pbx", "PBX", value("pbx"), &any(&names)))
-            (select("direction", "Direction", value("direction"), &any(&["in", "out", "internal"])))
+            (select("direction", "Direction", direction(value("direction")), &any(&["in", "out", "internal"])))
             (select("outcome", "Result", value("outcome"), &any(&["answered", "missed"])))
             (select("state", "Recording", value("state"), &any(&["archived", "pending", "failed"])))
             (day("from", "From", value("from")))
@@ -74,9 +74,22 @@ pub fn form(kind: &Kind, api: &Api, visit: &Visit) -> Markup {
             (text("min_duration", "At least", value("min_duration"), "1m30s"))
             (text("max_duration", "At most", value("max_duration"), "2h"))
             (zone_chooser(value("zone"), zones))
+            // Not in the form, and not to be lost by it.
+            @for name in ["call", "limit"] {
+                @if let Some(kept) = query.get(name) { input type="hidden" name=(name) value=(kept); }
+            }
             button type="submit" { "Search" }
         }
         (chips(kind, query))
+    }
+}
+
+/// As the form has it, of an address that has it otherwise.
+fn direction(asked: &str) -> &str {
+    match asked {
+        "incoming" => "in",
+        "outgoing" => "out",
+        other => other,
     }
 }
 

@@ -125,7 +125,8 @@ button?.addEventListener("click", () => {
 });
 
 function onKey(event) {
-  const busy = event.target.closest("input, select, textarea, button, summary, a");
+  // A wide table that has the focus is scrolled by the same keys.
+  const busy = event.target.closest("input, select, textarea, button, summary, a, .wide");
   if (busy || event.ctrlKey || event.metaKey || event.altKey) return;
   const { audio } = players[current];
   const playing = !audio.paused;
