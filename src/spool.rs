@@ -77,7 +77,8 @@ pub struct Spool {
 #[derive(Debug, Clone)]
 pub struct Spooled {
     pub path: PathBuf,
-    /// Open since it was written or found: each stage reads the same file, whatever has its name.
+    /// Open since it was written or found: what is walked and hashed is one file, whatever has its
+    /// name by then.
     file: Arc<File>,
     pub bytes: u64,
     pub sha256: Digest,

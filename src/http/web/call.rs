@@ -36,7 +36,7 @@ pub async fn call(api: &Api, visit: &Visit) -> Shown {
     let audits = visit.asked.who.role.may(Right::Audit);
     let body = html! {
         p.back { a href="/" { "← Calls" } }
-        h1 { (title) " " small { (calls::chain(call)) } }
+        h1 { bdi { (title) } " " small { bdi { (calls::chain(call)) } } }
         (facts(call))
         @if !call.legs.is_empty() {
             section aria-labelledby="course" {
