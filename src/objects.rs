@@ -31,7 +31,7 @@ pub enum ObjectStore {
 }
 
 /// One object to store.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Put<'a> {
     pub key: &'a ObjectKey,
     pub body: Body,

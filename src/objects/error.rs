@@ -129,7 +129,7 @@ impl Error {
     }
 
     /// The store heard of it and would not do it: no failure, and nothing on the way.
-    pub(super) fn is_refusal(&self) -> bool {
+    pub fn is_refusal(&self) -> bool {
         match self {
             Error::Refused { .. } | Error::BadDigest { .. } => true,
             Error::Unexpected { source, .. } => (400..500).contains(&source.status),
@@ -138,7 +138,7 @@ impl Error {
     }
 
     /// The store knows no such request, or not with such a header.
-    pub(in crate::objects) fn is_not_implemented(&self) -> bool {
+    pub fn is_not_implemented(&self) -> bool {
         matches!(self, Error::Unexpected { source, .. } if source.status == 501)
     }
 

@@ -7,7 +7,7 @@ use super::tag::Tagged;
 use crate::failpoint::{self, Effect};
 use crate::model::digest::{Digest, Hasher};
 use crate::model::key::ObjectKey;
-use crate::model::lock::Lock;
+use crate::model::lock::{Lock, LockMode};
 use crate::model::manifest;
 use crate::model::promise::{Holds, Promise};
 use crate::model::rebuilt::Rebuilt;
@@ -92,7 +92,21 @@ async fn put_new(world: &World, mut put: Put<'_>) -> Result<Stored, StageError> 
             Err(error) => return Err(StageError::Store(error)),
         }
     }
-    world.objects.put_new(put).await.map_err(StageError::Store)
+    let is_governed = put
+        .lock
+        .is_some_and(|lock| lock.mode == LockMode::Governance);
+    let unlocked = (is_governed && world.facts().broken_lock().is_some()).then(|| Put {
+        lock: None,
+        ..put.clone()
+    });
+    let stored = match (world.objects.put_new(put).await, unlocked) {
+        // A bucket without object lock takes nothing that is sent with one. No lock is claimed.
+        (Err(error), Some(unlocked)) if error.is_refusal() || error.is_not_implemented() => {
+            world.objects.put_new(unlocked).await
+        }
+        (stored, _) => stored,
+    };
+    stored.map_err(StageError::Store)
 }
 
 async fn put_object(

@@ -140,6 +140,22 @@ async fn a_lock_that_has_passed_before_the_store_had_it_is_promised_anew() {
     assert!(weed.lock("calls", &key(&name)).await.is_some());
 }
 
+/// It takes nothing that is sent with a lock.
+#[tokio::test(flavor = "multi_thread")]
+async fn under_governance_a_bucket_without_object_lock_is_archived_to() {
+    let (weed, pbx) = (Weed::start(), Pbx::start());
+    weed.create_bucket("calls", false).await;
+    let keys = (weed.access_key(), weed.secret_key());
+    let lines = bucket(&weed.endpoint(), "calls", keys, Some("governance"));
+    let service = set_up(&pbx, &lines).start();
+    let name = name(0);
+    announce(&service, &pbx, &name);
+    wait_until_archived(&service, &name);
+    assert!(row(&service, &name)["lock_mode"].is_null());
+    let uploaded = detail(&service, &name, "uploaded");
+    assert!(uploaded.contains("not locked"), "{uploaded}");
+}
+
 #[tokio::test]
 async fn an_adopted_object_gets_its_lock_and_never_a_lesser_one() {
     let (weed, proxy, pbx) = start().await;
