@@ -33,31 +33,39 @@ fn page<T: Serialize>(items: Vec<T>, next: Option<String>) -> Answer {
     Ok(warp::reply::json(&Page { items, next }).into_response())
 }
 
-/// The cursor behind a full page.
-pub fn next<T>(items: &[T], limit: u32, cursor: impl Fn(&T) -> String) -> Option<String> {
-    let full = items.len() >= limit as usize;
-    items.last().filter(|_| full).map(cursor)
+/// Asks for one row more than a page shows: it tells whether there is another page.
+pub fn one_more(filter: &mut Filter) -> u32 {
+    let limit = filter.limit.unwrap_or(PIECE);
+    filter.limit = Some(limit + 1);
+    limit
+}
+
+/// What a page shows of rows of which one more was asked for, and the cursor behind it.
+pub fn next<T>(items: &mut Vec<T>, limit: u32, cursor: impl Fn(&T) -> String) -> Option<String> {
+    let is_more = items.len() > limit as usize;
+    items.truncate(limit as usize);
+    items.last().filter(|_| is_more).map(cursor)
 }
 
 pub async fn recordings(api: Arc<Api>, asked: Asked) -> Answer {
-    let filter = searched(&api, &asked, "recordings").await?;
-    let limit = filter.limit.unwrap_or(PIECE);
-    let rows = api
+    let mut filter = searched(&api, &asked, "recordings").await?;
+    let limit = one_more(&mut filter);
+    let mut rows = api
         .store
         .read(move |db| catalog::recordings(db, &filter))
         .await?;
-    let next = next(&rows, limit, |row| row.place().cursor());
+    let next = next(&mut rows, limit, |row| row.place().cursor());
     page(rows, next)
 }
 
 pub async fn calls(api: Arc<Api>, asked: Asked) -> Answer {
-    let filter = searched(&api, &asked, "calls").await?;
-    let limit = filter.limit.unwrap_or(PIECE);
-    let calls = api
+    let mut filter = searched(&api, &asked, "calls").await?;
+    let limit = one_more(&mut filter);
+    let mut calls = api
         .store
         .read(move |db| catalog::calls(db, &filter))
         .await?;
-    let next = next(&calls, limit, |call| call.place().cursor());
+    let next = next(&mut calls, limit, |call| call.place().cursor());
     page(calls, next)
 }
 
@@ -161,9 +169,9 @@ pub async fn events(api: Arc<Api>, asked: Asked) -> Answer {
     let kind = query::kind(&asked.query)?;
     let read = api
         .store
-        .read(move |db| log_events::events(db, pbx.as_ref(), kind.as_deref(), after, limit));
-    let rows = read.await?;
-    let next = next(&rows, limit, |row| format!("{}.{}", row.seq, row.item));
+        .read(move |db| log_events::events(db, pbx.as_ref(), kind.as_deref(), after, limit + 1));
+    let mut rows = read.await?;
+    let next = next(&mut rows, limit, |row| format!("{}.{}", row.seq, row.item));
     page(rows, next)
 }
 
@@ -194,10 +202,10 @@ pub async fn entries_of(
         from: moment(query, "from")?,
         to: moment(query, "to")?,
         before: before(query)?,
-        limit: Some(limit),
+        limit: Some(limit + 1),
     };
-    let rows = api.store.read(move |db| entries::list(db, &filter)).await?;
-    let next = next(&rows, limit, |row| row.seq.to_string());
+    let mut rows = api.store.read(move |db| entries::list(db, &filter)).await?;
+    let next = next(&mut rows, limit, |row| row.seq.to_string());
     Ok((rows, next))
 }
 

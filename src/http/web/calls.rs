@@ -18,13 +18,13 @@ use crate::store::recordings::Standing;
 pub async fn calls(api: &Api, visit: &Visit) -> Shown {
     let query = &visit.asked.query;
     let zone = query::zone(query)?;
-    let filter: Filter = lists::searched(api, &visit.asked, "calls").await?;
-    let limit = filter.limit.unwrap_or_default();
-    let found = api
+    let mut filter: Filter = lists::searched(api, &visit.asked, "calls").await?;
+    let limit = lists::one_more(&mut filter);
+    let mut found = api
         .store
         .read(move |db| catalog::calls_with_standings(db, &filter))
         .await?;
-    let older = lists::next(&found, limit, |(call, _)| call.place().cursor());
+    let older = lists::next(&mut found, limit, |(call, _)| call.place().cursor());
     let body = html! {
         h1 { "Calls" }
         (search::form(&CALLS, api, visit))

@@ -16,13 +16,13 @@ use crate::store::search::RecordingRow;
 
 pub async fn recordings(api: &Api, visit: &Visit) -> Shown {
     let zone = query::zone(&visit.asked.query)?;
-    let filter = lists::searched(api, &visit.asked, "recordings").await?;
-    let limit = filter.limit.unwrap_or_default();
-    let found = api
+    let mut filter = lists::searched(api, &visit.asked, "recordings").await?;
+    let limit = lists::one_more(&mut filter);
+    let mut found = api
         .store
         .read(move |db| catalog::recordings(db, &filter))
         .await?;
-    let older = lists::next(&found, limit, |row| row.place().cursor());
+    let older = lists::next(&mut found, limit, |row| row.place().cursor());
     let body = html! {
         h1 { "Recordings" }
         (search::form(&RECORDINGS, api, visit))

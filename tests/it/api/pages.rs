@@ -73,14 +73,14 @@ fn each_row_is_on_one_page_and_as_the_verb_prints_it() {
     for limit in [1, 2, 3, 12, 13, 1000] {
         let (rows, count) = pages(&service, &token, "recordings", &format!("limit={limit}"));
         assert_eq!(steady(rows), expected, "limit {limit}");
-        assert_eq!(count, 1 + 12 / limit, "limit {limit}");
+        assert_eq!(count, 12usize.div_ceil(limit), "limit {limit}");
     }
     let expected = service.json(&["search", "--calls"]);
     assert_eq!(expected.len(), 19);
     for limit in [1, 5, 19] {
         let (rows, count) = pages(&service, &token, "calls", &format!("limit={limit}"));
         assert_eq!(rows, expected, "limit {limit}");
-        assert_eq!(count, 1 + 19 / limit, "limit {limit}");
+        assert_eq!(count, 19usize.div_ceil(limit), "limit {limit}");
     }
     events(&service, &token);
     // Nothing else is entered while custody is read.
