@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use super::{Exit, Trouble, output};
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::model::access::{Role, Scope};
+use crate::model::access::{Role, Scope, is_extension};
 use crate::model::digest::Digest;
 use crate::model::id::PbxName;
 use crate::model::secret::{Token, digest};
@@ -87,10 +87,8 @@ fn role(text: &str) -> Result<Role, String> {
 }
 
 fn extension(text: &str) -> Result<String, String> {
-    let fits = |byte: u8| byte.is_ascii_graphic() && byte != b',';
-    let is_one = (1..=32).contains(&text.len()) && text.bytes().all(fits);
     let expected = "expected one extension, such as 117; for more, --extension again";
-    is_one
+    is_extension(text)
         .then(|| text.to_owned())
         .ok_or_else(|| expected.to_owned())
 }

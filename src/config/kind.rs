@@ -15,6 +15,7 @@ use jiff::tz::TimeZone;
 use secrecy::SecretString;
 
 use super::{BaseUrl, ConnectTo, Sse};
+use crate::model::access::is_extension;
 use crate::model::id::PbxName;
 use crate::model::key::{KeyTemplate, ObjectKey};
 use crate::model::lock::LockMode;
@@ -79,9 +80,7 @@ impl Kind<String> {
         ((1..=256).contains(&text.len()) && text.bytes().all(fits)).then(|| text.to_owned())
     });
     pub const EXTENSION: Self = shown("an extension's number, such as \"117\"", |text| {
-        let fits = |b: u8| b.is_ascii_graphic() && b != b',';
-        let number = (1..=32).contains(&text.len()) && text.bytes().all(fits);
-        number.then(|| text.to_owned())
+        is_extension(text).then(|| text.to_owned())
     });
     pub const USER: Self = Kind {
         expected: "a user without : and control characters",

@@ -1,8 +1,8 @@
 //! The accept loop: sockets in, requests to a warp filter, a bounded drain at the end.
 //!
 //! Ours, because `warp::serve` sets no timers, has no cap and, told to stop, waits for ever for a
-//! half-sent request. Nobody waits in the kernel's queue for a seat, where a PBX would stand behind
-//! strangers: whoever comes is seated or closed at once.
+//! half-sent request. Nobody waits long in the kernel's queue for a seat, where a PBX would stand
+//! behind strangers: whoever comes is seated or closed as soon as those before were heard.
 //!
 //! Never here: what a request means, and no byte of one in a log line (targets carry the secret).
 

@@ -1,7 +1,7 @@
 //! Who may be connected at a time, and who goes when somebody else comes.
 //!
-//! The addresses that a PBX calls from have seats of their own, which no stranger can take; no
-//! other address has more seats than a PBX. Where no seat is free the one who came first and has
+//! The addresses that a PBX calls from have seats of their own, which no stranger can take; where
+//! each of these is busy, it sits with the strangers. No other address has more seats. Where no seat is free the one who came first and has
 //! delivered nothing yet goes, then the longest idle, never one whose request runs: a flood of
 //! half-open connections drives itself out, and a PBX among it, known or not, has its turn. Refusing
 //! the newcomer instead would leave the seats to whoever took them first. Nobody goes who came just

@@ -92,6 +92,12 @@ impl Scope {
     }
 }
 
+/// Whether a text is one extension: several in a row would be nobody's.
+pub fn is_extension(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_graphic() && byte != b',';
+    (1..=32).contains(&text.len()) && text.bytes().all(fits)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -129,7 +129,7 @@ impl Error {
     }
 
     /// The store heard of it and would not do it: no failure, and nothing on the way.
-    pub fn is_refusal(&self) -> bool {
+    pub(super) fn is_refusal(&self) -> bool {
         match self {
             Error::Refused { .. } | Error::BadDigest { .. } => true,
             Error::Unexpected { source, .. } => (400..500).contains(&source.status),
@@ -138,8 +138,13 @@ impl Error {
     }
 
     /// The store knows no such request, or not with such a header.
-    pub fn is_not_implemented(&self) -> bool {
+    pub(super) fn is_not_implemented(&self) -> bool {
         matches!(self, Error::Unexpected { source, .. } if source.status == 501)
+    }
+
+    /// What a store may say that takes nothing which is sent with a lock.
+    pub fn may_be_for_the_lock(&self) -> bool {
+        self.is_refusal() || self.is_not_implemented()
     }
 
     /// What a failure of the file system under the store means.

@@ -101,7 +101,7 @@ async fn put_new(world: &World, mut put: Put<'_>) -> Result<Stored, StageError> 
     });
     let stored = match (world.objects.put_new(put).await, unlocked) {
         // A bucket without object lock takes nothing that is sent with one. No lock is claimed.
-        (Err(error), Some(unlocked)) if error.is_refusal() || error.is_not_implemented() => {
+        (Err(error), Some(unlocked)) if error.may_be_for_the_lock() => {
             world.objects.put_new(unlocked).await
         }
         (stored, _) => stored,

@@ -42,9 +42,7 @@ impl Canaries<'_> {
         let version_id = match self.store.put_new(put).await {
             Ok(Stored::Created { version_id, .. }) => version_id,
             Ok(Stored::AlreadyThere) => return all(Holds::Unknown, "no canary could be locked"),
-            Err(error) if error.is_refusal() || error.is_not_implemented() => {
-                return all(Holds::No, &chain(&error));
-            }
+            Err(error) if error.may_be_for_the_lock() => return all(Holds::No, &chain(&error)),
             Err(error) => return all(Holds::Unknown, &chain(&error)),
         };
         let mut locked = Locked {
