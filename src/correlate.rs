@@ -32,6 +32,8 @@ const BATCH: u32 = 500;
 /// batch took: answers come first, and more is read at once then. What is only left of before is
 /// read without a rest.
 const GIVE_WAY: u32 = 3;
+/// Nor are more of them read then, in a second: what comes faster is a burst, and it ends.
+const PACE_PER_S: u32 = 6000;
 /// How soon events are noticed that another process logged.
 const POLL: Duration = Duration::from_millis(500);
 
@@ -107,7 +109,7 @@ impl Correlator {
                     enqueued.notify_one();
                     let came = end.0.saturating_sub(end_before.0);
                     if came.saturating_mul(10) >= read as i64 {
-                        tokio::time::sleep((began.elapsed() * GIVE_WAY).min(POLL)).await;
+                        tokio::time::sleep(rest(began.elapsed(), read)).await;
                     }
                     end_before = end;
                 }
@@ -160,6 +162,12 @@ impl Batch {
         let read = self.deliveries.len();
         Reached { seq, end, read }
     }
+}
+
+/// How long reading stops, once so many were read in that time and more came meanwhile.
+fn rest(took: Duration, read: usize) -> Duration {
+    let due = Duration::from_secs(1) * read as u32 / PACE_PER_S;
+    (took * GIVE_WAY).max(due.saturating_sub(took)).min(POLL)
 }
 
 fn read(db: &Db, pbxs: &BTreeMap<PbxName, Pbx>) -> Result<Option<Batch>, Error> {
