@@ -113,11 +113,11 @@ impl Worker {
         if free == 0 || wait_ms > 0 {
             return Ok(Duration::from_millis(wait_ms.max(1) as u64).min(POLL));
         }
-        let mut queues = self.queues(running);
+        let (mut queues, workers) = (self.queues(running), self.plan.workers);
         let claims = self
             .world
             .store
-            .write(move |tx| claim(tx, now, free, &mut queues));
+            .write(move |tx| claim(tx, now, Places { free, workers }, &mut queues));
         failpoint::before(Effect::Claim);
         let claims = claims.await?;
         failpoint::after(Effect::Claim);
@@ -256,18 +256,39 @@ struct Queue {
     limits: Limits,
 }
 
+/// How many recordings may run at a time, and how many more now.
+struct Places {
+    workers: usize,
+    free: usize,
+}
+
+impl Places {
+    /// A place is kept for each PBX of which none runs, as far as half of them go: others that
+    /// answer a byte a second would hold them all.
+    fn are_for(&self, queue: &Queue, without: usize) -> bool {
+        let kept = without.min(self.workers / 2);
+        queue.running < queue.limits.concurrency && (queue.running == 0 || self.free > kept)
+    }
+}
+
 /// Claims in one transaction what may run now. Fair between PBXs: the one with the fewest running
 /// is served next, and among equals the recording that its PBX will delete first.
-fn claim(tx: &mut Tx, now: UtcMs, most: usize, queues: &mut [Queue]) -> Result<Vec<Claim>, Error> {
+fn claim(
+    tx: &mut Tx,
+    now: UtcMs,
+    mut places: Places,
+    queues: &mut [Queue],
+) -> Result<Vec<Claim>, Error> {
     for queue in &*queues {
         recordings::ripen(tx, &queue.pbx, now)?;
     }
     let mut claimed = Vec::new();
-    while claimed.len() < most {
+    while places.free > 0 {
+        let without = queues.iter().filter(|queue| queue.running == 0).count();
         let mut next: Option<((usize, UtcMs), &mut Queue, i64)> = None;
         for queue in queues
             .iter_mut()
-            .filter(|queue| queue.running < queue.limits.concurrency)
+            .filter(|queue| places.are_for(queue, without))
         {
             let Some((row, announced)) = recordings::oldest_ripe(tx, &queue.pbx)? else {
                 continue;
@@ -279,6 +300,7 @@ fn claim(tx: &mut Tx, now: UtcMs, most: usize, queues: &mut [Queue]) -> Result<V
         }
         let Some((_, queue, row)) = next else { break };
         queue.running += 1;
+        places.free -= 1;
         claimed.extend(recordings::claim(tx, row, now, now.plus(LEASE))?);
     }
     Ok(claimed)

@@ -138,3 +138,37 @@ fn what_its_pbx_deletes_first_goes_first() {
     assert_eq!(of(first, "keeps-a-day"), pbxs[1].recordings);
     assert_eq!(of(then, "keeps-long"), pbxs[0].recordings);
 }
+
+#[test]
+fn who_never_comes_to_an_end_leaves_a_place_for_others() {
+    let slow = ["slow", "slower"].map(|name| (name, Pbx::start()));
+    let good = Pbx::start();
+    let recordings: Vec<String> = (1..=4).map(|n| format!("230307142318_{n}-1-1")).collect();
+    let setup = Setup::new().archive("workers", "4");
+    let setup = setup.pbx("hq", "Europe/Prague", &good.base_url(), "");
+    let setup = slow.iter().fold(setup, |setup, (name, pbx)| {
+        for recording in &recordings {
+            let drip = Answer::audio("230307142318_40-1-1").drip(1, SECOND);
+            pbx.script(recording, [drip]);
+        }
+        setup.pbx(name, "Europe/Prague", &pbx.base_url(), "")
+    });
+    let inside = Inside::start(setup);
+    for (name, _) in &slow {
+        recordings
+            .iter()
+            .for_each(|recording| inside.announce(name, recording));
+    }
+    inside.files.wait_until_read();
+    inside.turn(10 * SECOND);
+    inside.wait_for_number("SELECT count(*) FROM attempts WHERE ended_at IS NULL", 3);
+
+    good.script(
+        "230307142318_40-1-1",
+        [Answer::audio("230307142318_40-1-1")],
+    );
+    inside.announce("hq", "230307142318_40-1-1");
+    inside.files.wait_until_read();
+    inside.turn(10 * SECOND);
+    inside.files.wait_for_recordings("archived", 1);
+}
