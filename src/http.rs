@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use warp::http::{HeaderMap, HeaderValue, header};
 use warp::{Filter, Reply};
 
 pub mod api;
@@ -27,6 +28,15 @@ pub fn admin(
     health::routes(api.store.clone())
         .or(api::routes(api.clone()))
         .or(web::routes(api))
+}
+
+/// What is answered is what it says it is, and is for nobody's cache; a file says for itself how
+/// long it is kept.
+fn guard(headers: &mut HeaderMap) {
+    let as_told = HeaderValue::from_static("nosniff");
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, as_told);
+    let no_store = HeaderValue::from_static("no-store");
+    headers.entry(header::CACHE_CONTROL).or_insert(no_store);
 }
 
 #[cfg(test)]

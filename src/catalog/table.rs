@@ -2,24 +2,34 @@
 //!
 //! Never here: where they go.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-/// A head line of the rows' keys, where it is asked for, and a line each; lists of words are joined
-/// by spaces, other structure is left to JSON.
-pub fn csv(rows: &[impl Serialize], with_head: bool) -> Vec<u8> {
-    let (mut table, mut head) = (Vec::new(), with_head);
+/// A head line of the rows' keys, where it is asked for, also where there are no rows, and a line
+/// each; lists of words are joined by spaces, other structure is left to JSON.
+pub fn csv<T: Serialize + JsonSchema>(rows: &[T], with_head: bool) -> Vec<u8> {
+    let (mut table, columns) = (Vec::new(), columns::<T>());
+    if with_head {
+        record(&mut table, columns.clone());
+    }
     for row in rows {
         // Rows are structs of named fields; whatever else it were would be no row.
         let Ok(Value::Object(fields)) = serde_json::to_value(row) else {
             continue;
         };
-        if std::mem::take(&mut head) {
-            record(&mut table, fields.keys().cloned().collect());
-        }
-        record(&mut table, fields.values().map(cell).collect());
+        let cells = columns
+            .iter()
+            .map(|column| fields.get(column).map_or_else(String::new, cell));
+        record(&mut table, cells.collect());
     }
     table
+}
+
+fn columns<T: JsonSchema>() -> Vec<String> {
+    let shape = schemars::schema_for!(T);
+    let fields = shape.get("properties").and_then(Value::as_object);
+    fields.map_or_else(Vec::new, |fields| fields.keys().cloned().collect())
 }
 
 /// Where a spreadsheet may part cells at something else than commas, quotes keep them whole.
@@ -68,6 +78,9 @@ fn harmless(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use schemars::JsonSchema;
+    use serde::Serialize;
+
     use super::{csv, harmless};
 
     #[test]
@@ -85,12 +98,26 @@ mod tests {
         }
     }
 
+    #[derive(Serialize, JsonSchema)]
+    struct Row {
+        b: &'static str,
+        a: Vec<&'static str>,
+        c: Option<u32>,
+        d: f64,
+    }
+
     #[test]
     fn quotes_and_lists() {
-        let rows = [serde_json::json!({"a": "x,\"y\"", "b": ["1", "2"], "c": null, "d": 0.5})];
-        assert_eq!(csv(&rows, true), b"a,b,c,d\n\"x,\"\"y\"\"\",1 2,,0.5\n");
-        let rows = [serde_json::json!({"a": "x;=1+1", "b": ""})];
-        assert_eq!(csv(&rows, true), b"a,b\n\"x;=1+1\",\"\"\n");
-        assert_eq!(csv(&[0; 0], true), b"");
+        let row = |b| Row {
+            b,
+            a: vec!["1", "2"],
+            c: None,
+            d: 0.5,
+        };
+        let table = csv(&[row("x,\"y\""), row("x;=1+1")], true);
+        let expected = "b,a,c,d\n\"x,\"\"y\"\"\",1 2,,0.5\n\"x;=1+1\",\"1 2\",\"\",\"0.5\"\n";
+        assert_eq!(String::from_utf8(table).unwrap(), expected);
+        assert_eq!(csv::<Row>(&[], true), b"b,a,c,d\n");
+        assert_eq!(csv::<Row>(&[], false), b"");
     }
 }

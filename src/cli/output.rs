@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::catalog::table;
@@ -45,7 +46,7 @@ pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
 }
 
 /// A head line of the objects' keys, where it is the beginning, and a line each.
-pub fn csv(values: &[impl Serialize], with_head: bool) -> anyhow::Result<()> {
+pub fn csv<T: Serialize + JsonSchema>(values: &[T], with_head: bool) -> anyhow::Result<()> {
     io::stdout()
         .lock()
         .write_all(&table::csv(values, with_head))?;

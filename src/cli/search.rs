@@ -1,6 +1,7 @@
 //! `callvault search`.
 
 use clap::{Args, ValueEnum};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Exit, output};
@@ -238,7 +239,7 @@ pub async fn run(arguments: Arguments, settings: &Settings) -> anyhow::Result<Ex
 }
 
 /// For programs: as it is read, however much it is.
-fn stream<T: Serialize>(
+fn stream<T: Serialize + JsonSchema>(
     reader: &Reader,
     filter: &Filter,
     form: Form,

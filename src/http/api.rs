@@ -120,7 +120,9 @@ pub fn routes(
             let api = api.clone();
             async move {
                 let answered = answer(api, request, body).await;
-                answered.unwrap_or_else(Reply::into_response)
+                let mut response = answered.unwrap_or_else(Reply::into_response);
+                super::guard(response.headers_mut());
+                response
             }
         })
 }

@@ -105,14 +105,11 @@ pub fn routes(
 fn guard(headers: &mut HeaderMap) {
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, CSP),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    // A file says for itself how long it is kept.
-    let no_store = HeaderValue::from_static("no-store");
-    headers.entry(header::CACHE_CONTROL).or_insert(no_store);
+    super::guard(headers);
 }
 
 async fn answer(api: Arc<Api>, mut request: Request, body: Body) -> Shown {

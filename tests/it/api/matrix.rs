@@ -141,6 +141,10 @@ fn roles_by_routes_by_objects() {
                 };
                 let answer = Ask::new(method, &target).by(&token).because("the matrix");
                 let answer = answer.send(service.admin());
+                let kept = answer.header("cache-control").unwrap_or_default();
+                assert!(kept.ends_with("no-store"), "{target}: {kept:?}");
+                let guessed = answer.header("x-content-type-options");
+                assert_eq!(guessed, Some("nosniff"), "{target}");
                 // What is there for others is denied too, and looks as if it were not there.
                 denied += i64::from(answer.status == 403 || (answer.status == 404 && exists));
                 let found = code(&answer);

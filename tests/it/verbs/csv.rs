@@ -85,8 +85,15 @@ fn no_value_becomes_a_formula() {
 }
 
 #[test]
-fn nothing_found_is_an_empty_table() {
+fn nothing_found_is_a_table_with_its_head() {
     let service = Setup::hq("http://127.0.0.1:9").start();
-    let output = service.cli(&["search", "--csv"]);
-    assert_eq!((output.status, output.stdout.as_str()), (1, ""));
+    for list in [
+        &["search", "--csv"] as &[&str],
+        &["search", "--csv", "--calls"],
+        &["custody", "list", "--csv", "--act", "none"],
+    ] {
+        let output = service.cli(list);
+        assert_eq!((output.status, output.stdout.lines().count()), (1, 1));
+        assert!(output.stdout.contains(','), "{}", output.stdout);
+    }
 }
