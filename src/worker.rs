@@ -13,6 +13,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use crate::clock::Mark;
 use crate::failpoint::{self, Effect};
 use crate::model::chain::chain;
+use crate::model::doubt::Kept;
 use crate::model::id::PbxName;
 use crate::model::job::{PAUSE_MAX, Schedule};
 use crate::model::time::UtcMs;
@@ -179,7 +180,7 @@ impl Worker {
                 Settled::TakeKeptOrGiveUp(failure)
             }
             Disposition::Retry => Settled::Wait(failure, self.pause(claim)),
-            Disposition::Recheck => Settled::Wait(failure, self.plan.recheck_doubtful),
+            Disposition::Recheck => Settled::Wait(failure, self.recheck(claim, claimed)),
             Disposition::Later(after) => {
                 let pause = self.pause(claim).max(after.unwrap_or_default());
                 Settled::Wait(failure, pause.min(PAUSE_MAX))
@@ -193,6 +194,18 @@ impl Worker {
     fn pause(&self, claim: &Claim) -> Duration {
         let seed = (claim.row as u64).rotate_left(20) ^ u64::from(claim.attempt);
         self.plan.schedule.pause(claim.attempt, seed)
+    }
+
+    /// One that was another body each time, for an hour or for days, is asked for less and less.
+    fn recheck(&self, claim: &Claim, claimed: Mark) -> Duration {
+        let first = self.plan.recheck_doubtful;
+        if claim.kept != Some(Kept::Doubtful) {
+            return first;
+        }
+        let now = claimed.carried_to(self.world.clock.mark());
+        let age_ms = u64::try_from(now.0.saturating_sub(claim.window.0)).unwrap_or(0);
+        let pause = Duration::from_millis(age_ms) / 10;
+        pause.min(PAUSE_MAX).max(first)
     }
 
     /// The PBX keeps this file no longer, also if the clock was set since it was claimed.

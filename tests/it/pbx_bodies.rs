@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::outcome::{Archived, announce, assert_archive_holds, codes, outcome};
+use crate::support::inside::Inside;
+use crate::support::outcome::{self, Archived, announce, assert_archive_holds, codes, outcome};
 use crate::support::pbx::{Answer, Pbx, audio};
 use crate::support::service::{Service, Setup};
 use crate::support::wait::wait_for;
@@ -308,5 +309,34 @@ fn a_window_that_is_past_takes_what_it_gets() {
     check(&service, &pbx, &cases);
     for counter in 0..cases.len() {
         assert_eq!(pbx.requests_of(&name(counter)).len(), 1);
+    }
+}
+
+#[test]
+fn a_body_that_is_never_the_same_twice_is_asked_for_less_and_less() {
+    let pbx = Pbx::start();
+    pbx.script(&name(1), (10..20).map(|count| Answer::ok(frames(count))));
+    let setup = Setup::hq(&pbx.base_url()).archive("recheck_doubtful", r#""60s""#);
+    let inside = Inside::start(setup);
+    let (leg, minutes) = ("230307142318_1-1", |count: u64| {
+        Duration::from_secs(60 * count)
+    });
+    let ended = json!({"Event": "incoming", "Callerid": "05552221133", "User": "117",
+        "Finishtype": "Ok", "Duration": "00:06", "Id": leg, "FileUrls": [outcome::url(&name(1))]});
+    inside.post("hq", ended.to_string());
+    inside.files.wait_until_read();
+    inside.turn_to_next_try();
+    // After so many minutes, the next pause.
+    let passed: [(u64, u64); 4] = [(0, 1), (1, 1), (300, 30), (1200, 60)];
+    for ((later, pause), attempt) in passed.into_iter().zip(1..) {
+        inside.turn(minutes(later));
+        inside.wait_for_attempts(attempt);
+        let sql = "SELECT max(strftime('%s', next_at)) FROM recordings WHERE code = 'doubtful'";
+        let next_s = inside.files.rows(&format!("SELECT json_array(({sql}))"));
+        let next_s: i64 = next_s[0][0].as_str().expect("a time").parse().unwrap();
+        let ahead_s = next_s - inside.clock.now().0 / 1000;
+        let expected_s = minutes(pause).as_secs() as i64;
+        let within = expected_s - 10..=expected_s + expected_s / 10;
+        assert!(within.contains(&ahead_s), "{attempt}: {ahead_s} s");
     }
 }
