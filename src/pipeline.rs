@@ -32,7 +32,7 @@ use crate::objects::ObjectStore;
 use crate::pbx;
 use crate::spool::Spool;
 use crate::store::Store;
-use crate::store::recordings::Claim;
+use crate::store::claims::Claim;
 
 /// All that the stages work with.
 pub struct World {

@@ -5,6 +5,7 @@
 
 pub mod attempts;
 pub mod calls;
+pub mod claims;
 pub mod comparison;
 pub mod custody;
 pub mod damaged;

@@ -19,7 +19,7 @@ use crate::model::job::{PAUSE_MAX, Schedule};
 use crate::model::time::UtcMs;
 use crate::pipeline::{self, Disposition, StageError, World};
 use crate::store::attempts::Failure;
-use crate::store::recordings::{self, Claim};
+use crate::store::claims::{self, Claim};
 use crate::store::{Error, Tx, transitions};
 
 /// How soon work is noticed that another process made.
@@ -108,7 +108,7 @@ impl Worker {
         let due = self
             .world
             .store
-            .read(move |db| recordings::next_due(db, &pbxs, now))
+            .read(move |db| claims::next_due(db, &pbxs, now))
             .await?;
         let wait_ms = due.map_or(i64::MAX, |due| due.0.saturating_sub(now.0));
         if free == 0 || wait_ms > 0 {
@@ -293,7 +293,7 @@ fn claim(
     queues: &mut [Queue],
 ) -> Result<Vec<Claim>, Error> {
     for queue in &*queues {
-        recordings::ripen(tx, &queue.pbx, now)?;
+        claims::ripen(tx, &queue.pbx, now)?;
     }
     let mut claimed = Vec::new();
     while places.free > 0 {
@@ -303,7 +303,7 @@ fn claim(
             .iter_mut()
             .filter(|queue| places.are_for(queue, without))
         {
-            let Some((row, announced)) = recordings::oldest_ripe(tx, &queue.pbx)? else {
+            let Some((row, announced)) = claims::oldest_ripe(tx, &queue.pbx)? else {
                 continue;
             };
             let rank = (queue.running, announced.plus(queue.limits.source_keeps));
@@ -314,7 +314,7 @@ fn claim(
         let Some((_, queue, row)) = next else { break };
         queue.running += 1;
         places.free -= 1;
-        claimed.extend(recordings::claim(tx, row, now, now.plus(LEASE))?);
+        claimed.extend(claims::claim(tx, row, now, now.plus(LEASE))?);
     }
     Ok(claimed)
 }

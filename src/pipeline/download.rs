@@ -5,7 +5,7 @@ use super::error::{StageError, blocking};
 use crate::failpoint::{self, Effect};
 use crate::pbx::Fetched;
 use crate::spool::Spooled;
-use crate::store::recordings::Claim;
+use crate::store::claims::Claim;
 
 const STAGE: &str = "download";
 

@@ -9,7 +9,7 @@ use super::error::StageError;
 use crate::model::key::ObjectKey;
 use crate::model::lock::{Lock, LockMode};
 use crate::objects::Error;
-use crate::store::recordings::{Claim, Locked};
+use crate::store::claims::{Claim, Locked};
 use crate::store::transitions;
 
 /// The store is tried at start, within moments; an upload that comes first waits so long for it.

@@ -15,7 +15,7 @@ use crate::model::manifest::{self, Manifest, RawEvent};
 use crate::model::tags::{Facts, tags};
 use crate::model::time::UtcMs;
 use crate::spool::{self, Spooled};
-use crate::store::recordings::{Claim, Frozen};
+use crate::store::claims::{Claim, Frozen};
 use crate::store::{self, Reader, calls, log, transitions};
 
 const STAGE: &str = "tag";

@@ -12,7 +12,7 @@ use crate::model::manifest;
 use crate::model::promise::{Holds, Promise};
 use crate::model::rebuilt::Rebuilt;
 use crate::objects::{self, Body, FileRange, Head, ObjectStore, Put, Stored};
-use crate::store::recordings::{Claim, Frozen, Proved};
+use crate::store::claims::{Claim, Frozen, Proved};
 
 /// The store holds the recording, proved, and its manifest.
 pub struct Uploaded {

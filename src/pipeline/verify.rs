@@ -10,7 +10,7 @@ use crate::failpoint::{self, Effect};
 use crate::model::doubt::{self, Kept};
 use crate::pbx::Fetched;
 use crate::spool::{self, Fresh, Spooled, Walked};
-use crate::store::recordings::{Claim, Original};
+use crate::store::claims::{Claim, Original};
 use crate::store::{search, transitions};
 
 const STAGE: &str = "verify";

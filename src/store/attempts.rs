@@ -2,7 +2,7 @@
 
 use rusqlite::params;
 
-use super::recordings::Claim;
+use super::claims::Claim;
 use super::{Error, Tx, execute};
 use crate::model::time::UtcMs;
 

@@ -5,8 +5,9 @@
 
 use rusqlite::params;
 
+use super::claims::Original;
 use super::custody::{self, Entry};
-use super::recordings::{self, Announced, Original};
+use super::recordings::{self, Announced};
 use super::{Db, Error, Tx, all, execute, first, parsed};
 use crate::model::digest::Digest;
 use crate::model::event::FetchPath;

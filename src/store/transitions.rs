@@ -6,8 +6,9 @@
 use rusqlite::params;
 
 use super::attempts::{self, Failure};
+use super::claims::{Claim, Frozen, Locked, Original, Proved};
 use super::custody::{self, Entry};
-use super::recordings::{self, Claim, Frozen, Locked, Original, Proved};
+use super::recordings;
 use super::{Error, Tx, execute};
 use crate::model::doubt::Kept;
 use crate::model::id::PbxName;

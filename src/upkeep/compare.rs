@@ -9,8 +9,8 @@ use crate::model::doubt;
 use crate::model::id::{PbxName, RecordingId};
 use crate::pbx::{Client, Fetched};
 use crate::spool::Spool;
+use crate::store::claims::Original;
 use crate::store::comparison::{self, Due};
-use crate::store::recordings::Original;
 use crate::store::{self, Store};
 
 /// One after another, so that a replay of old events is no load on the PBX.

@@ -3,7 +3,7 @@
 
 use rusqlite::types::Value;
 
-use super::super::{Store, recordings};
+use super::super::{Store, claims, recordings};
 use super::{Filter, filtered};
 use crate::model::access::Scope;
 use crate::model::call::Outcome;
@@ -114,8 +114,8 @@ fn what_falls_due_is_found_without_looking_at_all_that_waits() {
     let db = Reader::open(&path).unwrap();
     let key = [Value::Text("hq".to_owned()), 1.into()];
     for (sql, values, by) in [
-        (recordings::RIPEN, &key[..], "(pbx=? AND due_ms<?)"),
-        (recordings::NEXT_DUE, &key[..1], "(pbx=?)"),
+        (claims::RIPEN, &key[..], "(pbx=? AND due_ms<?)"),
+        (claims::NEXT_DUE, &key[..1], "(pbx=?)"),
     ] {
         let plan = plan(&db, sql, values.to_vec());
         assert_is_searched(sql, &plan);

@@ -10,8 +10,8 @@ use callvault::model::filter::Filter;
 use callvault::model::time::UtcMs;
 use callvault::model::vendor::Vendor;
 use callvault::store::Store;
+use callvault::store::claims::{self, Original};
 use callvault::store::log::Delivery;
-use callvault::store::recordings::{self, Original};
 use callvault::store::search::{self, RecordingRow};
 use callvault::store::transitions;
 use jiff::tz::TimeZone;
@@ -76,9 +76,9 @@ impl Index {
         let write = self.store.write(move |tx| {
             for pbx in PBXS {
                 let pbx = pbx.parse().unwrap();
-                recordings::ripen(tx, &pbx, now)?;
-                while let Some((row, _)) = recordings::oldest_ripe(tx, &pbx)? {
-                    let claim = recordings::claim(tx, row, now, now)?.unwrap();
+                claims::ripen(tx, &pbx, now)?;
+                while let Some((row, _)) = claims::oldest_ripe(tx, &pbx)? {
+                    let claim = claims::claim(tx, row, now, now)?.unwrap();
                     let sha256 = Digest::of(claim.id.to_string().as_bytes());
                     let length_ms = u64::from(sha256.as_bytes()[0]) * 1000 + 999;
                     let body = Original { sha256, bytes: 1 };

@@ -1,0 +1,225 @@
+//! Claims: which recordings are due, and taking one to work on it. The row is the job; there is no
+//! other queue.
+//!
+//! Never here: what becomes of a running job (`transitions`).
+
+use jiff::civil::Date;
+use rusqlite::{Row, params};
+
+use super::{Db, Error, Tx, execute, first, parsed, word};
+use crate::model::digest::Digest;
+use crate::model::doubt::Kept;
+use crate::model::event::FetchPath;
+use crate::model::id::{CallId, EventSeq, PbxName, RecordingId};
+use crate::model::key::ObjectKey;
+use crate::model::lock::{Lock, LockMode};
+use crate::model::time::UtcMs;
+
+/// A recording taken to be worked on, under a lease.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    pub row: i64,
+    pub id: RecordingId,
+    pub call: Option<CallId>,
+    pub leg: Option<u32>,
+    pub part: Option<u32>,
+    pub attempt: u32,
+    pub dated: Date,
+    pub announced: UtcMs,
+    pub announced_seq: EventSeq,
+    /// Giving up is counted from here.
+    pub window: UtcMs,
+    pub source_url: String,
+    pub path: FetchPath,
+    /// The body that was downloaded before: what a spool file must hash to.
+    pub original: Option<Original>,
+    pub media_ms: Option<u64>,
+    /// Why that body is not believed yet, and whether it is taken all the same.
+    pub kept: Option<Kept>,
+    pub take_kept: bool,
+    pub frozen: Option<Frozen>,
+    /// Committed before the first PUT.
+    pub lock: Option<Lock>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Original {
+    pub sha256: Digest,
+    pub bytes: u64,
+}
+
+/// What is committed before the first PUT, and sent again unchanged by every retry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frozen {
+    pub key: ObjectKey,
+    pub tag: Vec<u8>,
+    pub manifest: Vec<u8>,
+    pub object_sha256: Digest,
+    pub object_bytes: u64,
+    pub media_ms: u64,
+    pub flags: Vec<&'static str>,
+}
+
+/// What the store holds in the end.
+#[derive(Debug, Clone)]
+pub struct Proved {
+    pub object_sha256: Digest,
+    pub object_bytes: u64,
+    pub version_id: Option<String>,
+    /// Said in custody: how the object was proved.
+    pub how: &'static str,
+    /// The object stood there already, made by an earlier life of this archive.
+    pub adopted: bool,
+    pub locked: Option<Locked>,
+}
+
+/// What became of the lock that was asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Locked {
+    /// None where the store was seen to keep none.
+    pub lock: Option<Lock>,
+    /// Said in custody: how that is known.
+    pub how: &'static str,
+}
+
+/// Marks what has fallen due of a PBX as ripe, so many at a time that no answer waits long for it.
+/// What is of a PBX that the settings do not name waits until they do.
+pub fn ripen(tx: &mut Tx, pbx: &PbxName, now: UtcMs) -> Result<(), Error> {
+    let key = params![pbx.as_str(), now.0];
+    execute(tx, "see what has fallen due", RIPEN, key)?;
+    Ok(())
+}
+
+/// The index is named, here and below, lest SQLite reads all that is pending at each claim: of the
+/// indexes that would do, it has no statistics to choose by.
+pub(super) const RIPEN: &str = "UPDATE recording SET ripe = 1 WHERE id IN \
+    (SELECT id FROM recording INDEXED BY recording_due \
+     WHERE pbx = ?1 AND state = 'pending' AND lease_ms IS NULL AND ripe = 0 AND due_ms <= ?2 \
+     ORDER BY due_ms LIMIT 100)";
+
+/// When the next recording of these PBXs falls due; at once where one is ripe.
+pub fn next_due(db: &Db, pbxs: &[PbxName], now: UtcMs) -> Result<Option<UtcMs>, Error> {
+    let ripe = "SELECT EXISTS (SELECT 1 FROM recording WHERE ripe = 1)";
+    let ripe: Option<bool> = first(db, "see whether anything is ripe", ripe, [], |row| {
+        row.get(0)
+    })?;
+    if ripe == Some(true) {
+        return Ok(Some(now));
+    }
+    let mut next: Option<i64> = None;
+    for pbx in pbxs {
+        let what = "see what falls due next";
+        let due: Option<Option<i64>> = first(db, what, NEXT_DUE, [pbx.as_str()], |row| row.get(0))?;
+        next = next.into_iter().chain(due.flatten()).min();
+    }
+    Ok(next.map(UtcMs))
+}
+
+pub(super) const NEXT_DUE: &str = "SELECT min(due_ms) FROM recording INDEXED BY recording_due \
+    WHERE pbx = ?1 AND state = 'pending' AND lease_ms IS NULL AND ripe = 0";
+
+/// The row of a PBX's oldest ripe recording, and when that was announced: the one that the PBX
+/// will delete first. What is on our disk already comes after what is not.
+pub fn oldest_ripe(db: &Db, pbx: &PbxName) -> Result<Option<(i64, UtcMs)>, Error> {
+    let sql = "SELECT id, announced_ms FROM recording INDEXED BY recording_ripe \
+        WHERE ripe = 1 AND pbx = ?1 ORDER BY original_sha256 IS NOT NULL, announced_ms LIMIT 1";
+    let found = |row: &Row| Ok((row.get(0)?, UtcMs(row.get(1)?)));
+    first(
+        db,
+        "find the oldest ripe recording",
+        sql,
+        [pbx.as_str()],
+        found,
+    )
+}
+
+/// Takes a ripe recording to work on it.
+pub fn claim(
+    tx: &mut Tx,
+    row: i64,
+    now: UtcMs,
+    lease_until: UtcMs,
+) -> Result<Option<Claim>, Error> {
+    let sql = "UPDATE recording SET lease_ms = ?2, ripe = 0, attempt = attempt + 1 \
+        WHERE id = ?1 AND ripe = 1 \
+        RETURNING id, pbx, recording, call, leg, part, attempt, dated, announced_ms, window_ms, \
+            source_url, fetch_path, original_sha256, original_bytes, object_key, object_sha256, \
+            object_bytes, media_ms, media_flags, announced_seq, kept, take_kept, lock_mode, \
+            lock_until_ms";
+    let key = params![row, lease_until.0];
+    let Some(mut claim) = first(tx, "claim a recording", sql, key, claimed)? else {
+        return Ok(None);
+    };
+    if let Some(frozen) = &mut claim.frozen {
+        let sql = "SELECT tag, manifest FROM frozen WHERE recording_id = ?1";
+        let bytes = first(tx, "read what was frozen", sql, [claim.row], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
+        (frozen.tag, frozen.manifest) = bytes.ok_or_else(|| Error::Damaged {
+            what: "read what was frozen",
+            found: format!("no tag for {}", claim.id),
+        })?;
+    }
+    super::attempts::begin(tx, &claim, now)?;
+    Ok(Some(claim))
+}
+
+fn claimed(row: &Row) -> rusqlite::Result<Claim> {
+    let pbx: PbxName = parsed(row.get(1)?)?;
+    let call: Option<String> = row.get(3)?;
+    let call = match call {
+        Some(call) => Some(CallId {
+            pbx: pbx.clone(),
+            call: parsed(call)?,
+        }),
+        None => None,
+    };
+    let original: Option<[u8; 32]> = row.get(12)?;
+    let key: Option<String> = row.get(14)?;
+    let frozen = match key {
+        None => None,
+        Some(key) => Some(Frozen {
+            key: parsed(key)?,
+            tag: Vec::new(),
+            manifest: Vec::new(),
+            object_sha256: Digest::from_bytes(row.get(15)?),
+            object_bytes: row.get::<_, i64>(16)? as u64,
+            media_ms: row.get::<_, i64>(17)? as u64,
+            flags: Vec::new(),
+        }),
+    };
+    Ok(Claim {
+        row: row.get(0)?,
+        id: RecordingId {
+            recording: parsed(row.get(2)?)?,
+            pbx,
+        },
+        call,
+        leg: row.get(4)?,
+        part: row.get(5)?,
+        attempt: row.get(6)?,
+        dated: parsed(row.get(7)?)?,
+        announced: UtcMs(row.get(8)?),
+        announced_seq: EventSeq(row.get(19)?),
+        window: UtcMs(row.get(9)?),
+        source_url: row.get(10)?,
+        path: FetchPath::checked(row.get(11)?),
+        original: match original {
+            Some(sha256) => Some(Original {
+                sha256: Digest::from_bytes(sha256),
+                bytes: row.get::<_, i64>(13)? as u64,
+            }),
+            None => None,
+        },
+        media_ms: row.get::<_, Option<i64>>(17)?.map(|ms| ms as u64),
+        kept: word(row.get(20)?, Kept::from_word),
+        take_kept: row.get(21)?,
+        frozen,
+        lock: word(row.get(22)?, LockMode::from_word)
+            .zip(row.get(23)?)
+            .map(|(mode, until)| Lock {
+                mode,
+                until: UtcMs(until),
+            }),
+    })
+}
