@@ -37,9 +37,6 @@ pub async fn keep_refusals(store: &Store, clock: &Clock, refused: Refused) {
 
 /// Between two heartbeats.
 pub const BEAT: Duration = Duration::from_secs(60);
-/// A silence longer than this within a life was a gap too: the machine slept.
-const SILENCE_MAX_MS: i64 = 150_000;
-
 /// Takes note of a clock that was set since the last time.
 pub async fn follow_clock(store: &Store, clock: &Clock) {
     let mark = clock.mark();
@@ -61,7 +58,7 @@ pub async fn follow_clock(store: &Store, clock: &Clock) {
 /// Notes that the service runs.
 pub async fn beat(store: &Store, clock: &Clock) {
     let now = clock.now();
-    let noted = store.write(move |tx| heartbeat::beat(tx, now, SILENCE_MAX_MS));
+    let noted = store.write(move |tx| heartbeat::beat(tx, now, heartbeat::SILENCE_MAX_MS));
     if let Err(error) = noted.await {
         tracing::warn!(error = chain(&error), "a heartbeat was not noted");
     }

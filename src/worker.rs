@@ -17,6 +17,7 @@ use crate::model::doubt::Kept;
 use crate::model::id::PbxName;
 use crate::model::job::{PAUSE_MAX, Schedule};
 use crate::model::time::UtcMs;
+use crate::pipeline::table::Code;
 use crate::pipeline::{self, Disposition, StageError, World};
 use crate::store::attempts::Failure;
 use crate::store::claims::{self, Claim};
@@ -153,8 +154,8 @@ impl Worker {
             tracing::error!(recording = %claim.id, "a recording's task panicked");
             let panicked = Failure {
                 stage: "pipeline",
-                code: "panicked",
-                error: "the program panicked on this recording".to_owned(),
+                code: Code::Panicked.row().code,
+                error: Code::Panicked.row().means.to_owned(),
             };
             let wait = Settled::Wait(panicked, self.pause(&claim));
             self.write_settled(&claim, wait).await;

@@ -4,6 +4,7 @@
 //! that grows old and deliveries that are turned away are all said.
 
 mod facts;
+mod reasons;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,36 +19,22 @@ use crate::model::id::PbxName;
 use crate::model::time::{UtcMs, day_start};
 use crate::spool::Spool;
 use crate::store::comparison;
+use crate::store::heartbeat;
 use crate::store::integrity;
 use crate::store::probe;
 use crate::store::series::{self, Since};
 use crate::store::status::{self, Flow, Gap, Refused};
 use crate::store::{Db, Error};
 
+use reasons::{
+    reason_of_conflicts, reason_of_damage, reason_of_refusals, reason_of_silence, reasons_of,
+};
+
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// A PBX that sent nothing for so long is asked about.
 const SILENCE_MAX: Duration = DAY;
-/// A recording that the PBX will delete within this time is asked about.
-const EXPIRY_MIN: Duration = Duration::from_secs(2 * 24 * 3600);
 /// How far back gaps and conflicts are told.
 const TOLD_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
-/// Codes that no waiting mends.
-const FOR_A_PERSON: [&str; 13] = [
-    "pbx_login",
-    "pbx_tls",
-    "pbx_not_configured",
-    "store_refused",
-    "store_no_bucket",
-    "store_unsent",
-    "store_full",
-    "store_permission",
-    "store_clock_skew",
-    "spool_full",
-    "lock_not_enforced",
-    "lock_not_tried",
-    "lock_not_kept",
-];
-
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Status {
     #[schemars(with = "String")]
@@ -55,6 +42,9 @@ pub struct Status {
     /// Whether a person must act, and why, in words.
     pub act: bool,
     pub reasons: Vec<String>,
+    /// When the service was last known to run.
+    #[schemars(with = "Option<String>")]
+    pub running_at: Option<UtcMs>,
     pub pbxs: Vec<PbxStatus>,
     pub store: StoreStatus,
     pub spool: SpoolStatus,
@@ -117,7 +107,9 @@ pub struct SpoolStatus {
 }
 
 pub fn status(db: &Db, settings: &Settings, now: UtcMs) -> Result<Status, Error> {
-    let (mut pbxs, mut reasons) = (Vec::new(), Vec::new());
+    let running_at = heartbeat::last(db)?;
+    let mut reasons: Vec<String> = reason_of_silence(running_at, now).into_iter().collect();
+    let mut pbxs = Vec::new();
     let this_week = UtcMs(now.0.saturating_sub(TOLD_FOR.as_millis() as i64));
     for pbx in &settings.pbxs {
         let flow = status::flow(db, &pbx.name, this_week)?;
@@ -128,7 +120,7 @@ pub fn status(db: &Db, settings: &Settings, now: UtcMs) -> Result<Status, Error>
             today(db, pbx, now)?,
             now,
         );
-        let own = reasons_of(&shown, &flow);
+        let own = reasons_of(&shown, &flow, now);
         shown.act = !own.is_empty();
         reasons.extend(own);
         pbxs.push(shown);
@@ -160,6 +152,7 @@ pub fn status(db: &Db, settings: &Settings, now: UtcMs) -> Result<Status, Error>
         at: now,
         act: !reasons.is_empty(),
         reasons,
+        running_at,
         pbxs,
         store: StoreStatus {
             facts: known.into_iter().map(facts::shown).collect(),
@@ -171,40 +164,6 @@ pub fn status(db: &Db, settings: &Settings, now: UtcMs) -> Result<Status, Error>
         gaps: status::gaps(db, this_week)?,
         conflicts,
     })
-}
-
-fn reason_of_refusals(refused: &[Refused], now: UtcMs) -> Option<String> {
-    let lately = now.0 - DAY.as_millis() as i64;
-    let turned_away = |refused: &&Refused| {
-        refused.last_at.0 >= lately
-            && matches!(
-                refused.reason.as_str(),
-                "wrong_secret" | "wrong_pbx" | "peer_not_allowed"
-            )
-    };
-    let count: u64 = refused
-        .iter()
-        .filter(turned_away)
-        .map(|refused| refused.count)
-        .sum();
-    let were = counted(count, "delivery was", "deliveries were");
-    (count > 0).then(|| {
-        format!("{were} turned away, the last within a day: did a PBX's address or secret change?")
-    })
-}
-
-fn reason_of_conflicts(count: u64) -> Option<String> {
-    let have = counted(count, "archived recording has", "archived recordings have");
-    (count > 0).then(|| format!("{have} other content by now: did a PBX's counter begin anew?"))
-}
-
-fn reason_of_damage(damaged: &[(String, UtcMs)]) -> Option<String> {
-    let (last, _) = damaged.first()?;
-    let count = damaged.len() as u64;
-    let are = counted(count, "archived recording is", "archived recordings are");
-    Some(format!(
-        "{are} not what was archived, the last one found is {last}: callvault verify {last}"
-    ))
 }
 
 fn today(db: &Db, pbx: &Pbx, now: UtcMs) -> Result<Today, Error> {
@@ -252,56 +211,6 @@ fn shown(
     }
 }
 
-fn reasons_of(shown: &PbxStatus, flow: &Flow) -> Vec<String> {
-    let pbx = &shown.pbx;
-    let mut reasons = Vec::new();
-    match shown.last_event_age_s {
-        None => reasons.push(format!("{pbx} has never sent an event")),
-        Some(age_s) if shown.silent => {
-            reasons.push(format!("{pbx} has sent no event for {}", ago(age_s)));
-        }
-        Some(_) => {}
-    }
-    let failed = shown.failed.saturating_sub(flow.refused_before);
-    if failed > 0 {
-        reasons.push(format!(
-            "{} failed: callvault jobs",
-            counted(
-                failed,
-                &format!("recording of {pbx} has"),
-                &format!("recordings of {pbx} have")
-            )
-        ));
-    }
-    match shown.oldest_pending_expires_in_s {
-        Some(left_s) if left_s <= 0 => {
-            reasons.push(format!(
-                "the oldest pending recording of {pbx} has expired on the PBX"
-            ));
-        }
-        Some(left_s) if left_s < EXPIRY_MIN.as_secs() as i64 => reasons.push(format!(
-            "the oldest pending recording of {pbx} expires on the PBX in {}",
-            ago(left_s)
-        )),
-        _ => {}
-    }
-    for (code, count) in flow
-        .codes
-        .iter()
-        .filter(|(code, _)| FOR_A_PERSON.contains(&code.as_str()))
-    {
-        reasons.push(format!(
-            "{} because of {code}",
-            counted(
-                *count,
-                &format!("recording of {pbx} waits"),
-                &format!("recordings of {pbx} wait")
-            )
-        ));
-    }
-    reasons
-}
-
 fn spool(db: &Db, settings: &Settings, now: UtcMs) -> Result<SpoolStatus, Error> {
     let reserve_bytes = settings.archive.spool_reserve_bytes;
     let free_bytes = Spool::free_bytes(&settings.data_dir).ok();
@@ -333,58 +242,5 @@ pub fn ago(seconds: i64) -> String {
         120..7200 => format!("{} min", seconds / 60),
         7200..172_800 => format!("{} h", seconds / 3600),
         _ => format!("{} d", seconds / 86_400),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn eighteen_silent_days_are_red_on_day_one() {
-        let flow = Flow {
-            last_event: Some(UtcMs(0)),
-            last_archived: Some(UtcMs(0)),
-            ..Flow::default()
-        };
-        for (days, red) in [(0.5, false), (0.99, false), (1.1, true), (18.0, true)] {
-            let now = UtcMs((days * 86_400_000.0) as i64);
-            let shown = shown(
-                &"hq".parse().unwrap(),
-                &flow,
-                14 * DAY,
-                Today::default(),
-                now,
-            );
-            assert_eq!(!reasons_of(&shown, &flow).is_empty(), red, "{days}");
-        }
-    }
-
-    #[test]
-    fn a_backlog_that_grows_old_is_said() {
-        let flow = Flow {
-            last_event: Some(UtcMs(12 * 86_400_000)),
-            oldest_pending: Some(UtcMs(0)),
-            backlog: vec![("upload".to_owned(), 3)],
-            codes: vec![("store_refused".to_owned(), 3)],
-            ..Flow::default()
-        };
-        let now = UtcMs(12 * 86_400_000 + 3_600_000);
-        let shown = shown(
-            &"hq".parse().unwrap(),
-            &flow,
-            14 * DAY,
-            Today::default(),
-            now,
-        );
-        assert_eq!(shown.pending, 3);
-        let reasons = reasons_of(&shown, &flow);
-        assert_eq!(
-            reasons,
-            [
-                "the oldest pending recording of hq expires on the PBX in 47 h",
-                "3 recordings of hq wait because of store_refused",
-            ]
-        );
     }
 }

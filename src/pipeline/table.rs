@@ -48,7 +48,7 @@ table! {
     PbxNotConfigured "pbx_not_configured" Later(None),
         "the settings name no such PBX any more", "put its [[pbx]] section back";
     PbxUnreachable "pbx_unreachable" Later(None),
-        "no connection to the PBX, or no answer in time", "look at the network, base_url and connect_to";
+        "no connection to the PBX, no answer in time, or one that is no HTTP", "look at the network, base_url and connect_to";
     PbxTls "pbx_tls" Later(None),
         "the PBX's certificate is not trusted", "renew it, or name its authority in ca_file";
     PbxLogin "pbx_login" Later(None),
@@ -66,7 +66,7 @@ table! {
     BodyShort "body_short" Retry,
         "the body broke off before its end", "look at proxies on the way if it goes on";
     BodySlow "body_slow" Retry,
-        "the body came slower than 1 KiB a second", "look at the line to the PBX";
+        "the body came slower than 1 KiB a second, or was not there after an hour", "look at the line to the PBX";
     BodyLarge "body_large" Retry,
         "the body is larger than any call", "look at what the PBX serves there";
     BodyEmpty "body_empty" Retry,
@@ -84,7 +84,7 @@ table! {
     Spool "spool" Later(None),
         "our disk failed", "look at the disk where data_dir lies";
     StoreUnreachable "store_unreachable" Later(None),
-        "no connection to the store, or no answer in time", "look at the network and store.endpoint";
+        "no connection to the store, or one that cannot be trusted, or no answer in time", "callvault check --online; look at the network, store.endpoint and its certificate";
     StoreUnsent "store_unsent" Later(None),
         "no request could be made, for want of credentials", "set access_key_file and secret_key_file";
     StoreRefused "store_refused" Later(None),
@@ -123,6 +123,8 @@ table! {
         "another recording lies at this key; it is left, ours is kept in the spool", "find out who else writes this bucket; then callvault jobs retry";
     Index "index" Later(None),
         "the index could not be read or written", "look at the disk where data_dir lies";
+    Panicked "panicked" Later(None),
+        "the program panicked on this recording", "report it, with what the log says at that time";
     LeaseLost "lease_lost" Interrupted,
         "another attempt has taken this recording over", "nothing";
 }

@@ -6,6 +6,9 @@ use rusqlite::params;
 use super::{Db, Error, Tx, execute, first};
 use crate::model::time::UtcMs;
 
+/// Longer than between two heartbeats. Within a life too it is a gap: the machine slept.
+pub const SILENCE_MAX_MS: i64 = 150_000;
+
 /// The last moment at which the service is known to have run.
 pub fn last(db: &Db) -> Result<Option<UtcMs>, Error> {
     let sql = "SELECT beat_ms FROM heartbeat";

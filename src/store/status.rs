@@ -21,8 +21,17 @@ pub struct Flow {
     pub refused_before: u64,
     /// Pending recordings by where they are: `new`, `running`, or the stage they failed at.
     pub backlog: Vec<(String, u64)>,
-    /// Pending recordings by the code of their last failure.
-    pub codes: Vec<(String, u64)>,
+    /// Pending recordings whose last try failed.
+    pub held_up: Vec<HeldUp>,
+}
+
+/// What waits for one reason.
+#[derive(Debug, Clone)]
+pub struct HeldUp {
+    pub code: String,
+    pub count: u64,
+    /// The oldest of them was announced then.
+    pub since: UtcMs,
 }
 
 pub fn flow(db: &Db, pbx: &PbxName, told_since: UtcMs) -> Result<Flow, Error> {
@@ -45,26 +54,33 @@ pub fn flow(db: &Db, pbx: &PbxName, told_since: UtcMs) -> Result<Flow, Error> {
     let refused = first(db, "count refused URLs", &sql, key, |row| {
         row.get::<_, i64>(0)
     })?;
-    let counted = |what: &str| {
-        let sql = format!(
-            "SELECT {what} AS word, count(*) FROM recording r \
-             LEFT JOIN attempt a ON a.recording_id = r.id AND a.attempt = r.attempt \
-             WHERE r.pbx = ?1 AND r.state <> 'archived' AND r.state = 'pending' \
-             GROUP BY word ORDER BY word"
-        );
-        let row = |row: &rusqlite::Row| Ok((row.get(0)?, row.get::<_, i64>(1)? as u64));
-        all(db, "count the backlog", &sql, [pbx.as_str()], row)
-    };
+    let sql = "SELECT CASE WHEN r.lease_ms IS NOT NULL THEN 'running' \
+            ELSE coalesce(a.stage, 'new') END AS word, count(*) FROM recording r \
+        LEFT JOIN attempt a ON a.recording_id = r.id AND a.attempt = r.attempt \
+        WHERE r.pbx = ?1 AND r.state <> 'archived' AND r.state = 'pending' \
+        GROUP BY word ORDER BY word";
+    let backlog = all(db, "count the backlog", sql, [pbx.as_str()], |row| {
+        Ok((row.get(0)?, row.get::<_, i64>(1)? as u64))
+    })?;
+    let sql = format!(
+        "SELECT code, count(*), min(announced_ms) {open} 'pending' AND code IS NOT NULL \
+         GROUP BY code ORDER BY code"
+    );
+    let held_up = all(db, "see what holds up", &sql, [pbx.as_str()], |row| {
+        Ok(HeldUp {
+            code: row.get(0)?,
+            count: row.get::<_, i64>(1)? as u64,
+            since: UtcMs(row.get(2)?),
+        })
+    })?;
     Ok(Flow {
         last_event: last_event.map(UtcMs),
         last_archived: last_archived.map(UtcMs),
         oldest_pending: oldest.map(UtcMs),
         failed: failed.unwrap_or(0) as u64,
         refused_before: refused.unwrap_or(0) as u64,
-        backlog: counted(
-            "CASE WHEN r.lease_ms IS NOT NULL THEN 'running' ELSE coalesce(a.stage, 'new') END",
-        )?,
-        codes: counted("coalesce(r.code, 'none')")?,
+        backlog,
+        held_up,
     })
 }
 

@@ -124,7 +124,9 @@ impl Inside {
         wait_for(&what, NOTICED_WITHIN, || self.files.number(sql) == expected);
     }
 
+    /// Once it was seen to run at this time.
     pub fn status(&self) -> Status {
+        self.wait_until_followed();
         let path = app::index_path(&self.settings);
         let reader = Reader::open(&path).expect("open the index");
         status::status(&reader, &self.settings, self.clock.now()).expect("the status")

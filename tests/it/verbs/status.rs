@@ -81,6 +81,25 @@ fn whoever_only_knocks_is_no_sign_of_life() {
     assert_eq!(reasons(&service), ["hq has never sent an event"]);
 }
 
+#[test]
+fn a_service_that_was_killed_is_told() {
+    let pbx = Pbx::start();
+    let mut service = Setup::hq(&pbx.base_url()).start();
+    deliver_corpus(&service);
+    service.wait_for_recordings("archived", 10);
+    service.kill();
+    let index = rusqlite::Connection::open(service.data_dir().join("index.sqlite")).unwrap();
+    let an_hour_ago = "UPDATE heartbeat SET beat_ms = beat_ms - 3600000";
+    index.execute(an_hour_ago, []).unwrap();
+    drop(index);
+    let reasons = reasons(&service);
+    assert_eq!(reasons.len(), 1, "{reasons:?}");
+    assert!(
+        reasons[0].starts_with("the service has not run since 20"),
+        "{reasons:?}"
+    );
+}
+
 /// Nobody can do anything about it: told for a week, and in `jobs` for ever.
 #[test]
 fn a_refused_url_is_no_alarm_for_ever() {
