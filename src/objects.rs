@@ -139,6 +139,25 @@ impl ObjectStore {
         Ok(Some((hasher.finish(), object.head)))
     }
 
+    /// An object that must be small; of a larger one no more than begins it.
+    pub async fn read_whole(
+        &self,
+        key: &ObjectKey,
+        most_bytes: usize,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        let Some(mut object) = self.get(key).await? else {
+            return Ok(None);
+        };
+        let mut whole = Vec::new();
+        while let Some(chunk) = object.chunk().await? {
+            whole.extend_from_slice(&chunk);
+            if whole.len() > most_bytes {
+                break;
+            }
+        }
+        Ok(Some(whole))
+    }
+
     /// The lock of a version, of the current one where none is named.
     pub async fn lock(
         &self,

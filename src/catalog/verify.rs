@@ -11,9 +11,6 @@ use crate::model::rebuilt::Rebuilt;
 use crate::objects::{self, ObjectStore};
 use crate::store::search::RecordingRow;
 
-/// A call's events are at most a megabyte each, and few; what is larger is no manifest.
-const MANIFEST_MAX_BYTES: usize = 64 * 1024 * 1024;
-
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     #[error("{id} is not archived: it is {state}")]
@@ -47,8 +44,12 @@ pub enum ReadError {
     },
     #[error("the manifest of {id} is gone from the store: nothing lies at {key}")]
     ManifestGone { id: RecordingId, key: ObjectKey },
-    #[error("the manifest of {id} is not its own: it does not name SHA-256 {expected}")]
-    ManifestDamaged { id: RecordingId, expected: Digest },
+    #[error("the manifest of {id} is not its own: expected SHA-256 {expected}, read {found}")]
+    ManifestDamaged {
+        id: RecordingId,
+        expected: Digest,
+        found: Digest,
+    },
     #[error("the original of {id} cannot be rebuilt from what was archived")]
     Original { id: RecordingId },
 }
@@ -192,15 +193,11 @@ pub async fn verify(store: &ObjectStore, row: &RecordingRow) -> Result<Sound, Re
             id: row.recording.clone(),
         });
     }
-    check_manifest(store, row, sound.sha256).await?;
+    check_manifest(store, row).await?;
     Ok(sound)
 }
 
-async fn check_manifest(
-    store: &ObjectStore,
-    row: &RecordingRow,
-    expected: Digest,
-) -> Result<(), ReadError> {
+async fn check_manifest(store: &ObjectStore, row: &RecordingRow) -> Result<(), ReadError> {
     let id = &row.recording;
     let (key, _) = archived(row)?;
     let key = key.manifest();
@@ -208,27 +205,21 @@ async fn check_manifest(
         id: id.clone(),
         source: Box::new(source),
     };
-    let manifest = store.get(&key).await.map_err(failed)?;
-    let mut manifest = manifest.ok_or_else(|| ReadError::ManifestGone {
+    let digest = row.manifest_sha256.as_deref().map(str::parse);
+    let expected: Digest = digest
+        .and_then(Result::ok)
+        .ok_or_else(|| ReadError::Index { id: id.clone() })?;
+    let found = store.digest(&key).await.map_err(failed)?;
+    let (found, _) = found.ok_or_else(|| ReadError::ManifestGone {
         id: id.clone(),
         key,
     })?;
-    let mut bytes = Vec::new();
-    while let Some(chunk) = manifest.chunk().await.map_err(failed)? {
-        bytes.extend_from_slice(&chunk);
-        if bytes.len() > MANIFEST_MAX_BYTES {
-            break;
-        }
-    }
-    let json: Option<serde_json::Value> = serde_json::from_slice(&bytes).ok();
-    let named = json
-        .as_ref()
-        .and_then(|json| json["object_sha256"].as_str());
-    match named == Some(expected.to_string().as_str()) {
+    match found == expected {
         true => Ok(()),
         false => Err(ReadError::ManifestDamaged {
             id: id.clone(),
             expected,
+            found,
         }),
     }
 }

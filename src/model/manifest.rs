@@ -13,6 +13,8 @@ use super::key::ObjectKey;
 use super::time::UtcMs;
 
 const SCHEMA: u32 = 1;
+/// A call's events are at most a megabyte each, and few; what is larger is no manifest.
+pub const MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// All that a manifest says. Durations and lengths in milliseconds and bytes.
 #[derive(Serialize)]
@@ -95,6 +97,13 @@ pub fn bytes(manifest: &Manifest, tags: &TagSet) -> Vec<u8> {
         .expect("a manifest has only text keys and finite numbers");
     bytes.push(b'\n');
     bytes
+}
+
+/// Whether these bytes are the manifest of this recording, stored with this digest.
+pub fn is_of(bytes: &[u8], recording: &RecordingId, object_sha256: Digest) -> bool {
+    let fields: serde_json::Value = serde_json::from_slice(bytes).unwrap_or_default();
+    fields["recording"] == recording.to_string()
+        && fields["object_sha256"] == object_sha256.to_string()
 }
 
 /// The manifest of an object that stood there already, under another tag: its own digest and

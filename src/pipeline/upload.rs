@@ -6,6 +6,7 @@ use super::lock::{self, Held};
 use super::tag::Tagged;
 use crate::failpoint::{self, Effect};
 use crate::model::digest::{Digest, Hasher};
+use crate::model::id::RecordingId;
 use crate::model::key::ObjectKey;
 use crate::model::lock::{Lock, LockMode};
 use crate::model::manifest;
@@ -36,7 +37,7 @@ pub async fn upload(world: &World, tagged: Tagged) -> Result<Uploaded, StageErro
         (false, Stored::AlreadyThere) => adopt(world, &tagged, found).await?,
         (false, Stored::Created { .. }) => return Err(not_proved()),
     };
-    finish(world, frozen, &mut proved, has, lock).await?;
+    finish(world, (&tagged.claim.id, frozen), &mut proved, has, lock).await?;
     Ok(Uploaded {
         claim: tagged.claim,
         proved,
@@ -56,14 +57,14 @@ pub async fn already(world: &World, claim: Claim) -> Result<Result<Uploaded, Cla
     };
     let lock = lock::promised(world, &claim).await?;
     let (has, mut proved) = (ours.lock, ours.proved(None));
-    finish(world, frozen, &mut proved, has, lock).await?;
+    finish(world, (&claim.id, frozen), &mut proved, has, lock).await?;
     Ok(Ok(Uploaded { claim, proved }))
 }
 
 /// The object is there, proved: it gets its lock, where it has none yet, and its manifest.
 async fn finish(
     world: &World,
-    frozen: &Frozen,
+    (id, frozen): (&RecordingId, &Frozen),
     proved: &mut Proved,
     has: Option<Lock>,
     lock: Option<Lock>,
@@ -75,7 +76,9 @@ async fn finish(
         is_ours: !proved.adopted,
     };
     proved.locked = lock::hold(world, object, lock).await?;
-    put_manifest(world, frozen, proved, lock).await
+    let manifest_sha256 = put_manifest(world, (id, frozen), proved, lock).await?;
+    proved.manifest_sha256 = Some(manifest_sha256);
+    Ok(())
 }
 
 /// Never in place of what is there. Where the store does not see to that, it is asked before: of
@@ -192,6 +195,7 @@ impl Found {
         Proved {
             object_sha256: self.sha256,
             object_bytes: self.bytes,
+            manifest_sha256: None,
             version_id: version_id.or(self.version_id),
             how: self.how,
             adopted: false,
@@ -310,14 +314,15 @@ fn conflict(world: &World, key: &ObjectKey) -> StageError {
     }
 }
 
-/// The manifest is made once, and proved as the object is. One that lies beside an adopted object
-/// is adopted with it; where that has none, it gets ours, with its own digest in it.
+/// The manifest is made once, and proved as the object is. The one of an adopted object is adopted
+/// with it; where that has none, it gets ours, with its own digest in it. Tells which digest lies
+/// there in the end.
 async fn put_manifest(
     world: &World,
-    frozen: &Frozen,
+    (id, frozen): (&RecordingId, &Frozen),
     proved: &Proved,
     lock: Option<Lock>,
-) -> Result<(), StageError> {
+) -> Result<Digest, StageError> {
     let key = frozen.key.manifest();
     let ours = &frozen.manifest;
     let bytes = match proved.adopted {
@@ -349,14 +354,17 @@ async fn put_manifest(
     let was_there = stored == Stored::AlreadyThere;
     let not_proved = || StageError::NotProved { key: key.clone() };
     let found = prove(world, &stored, asked).await?.ok_or_else(not_proved)?;
-    let is_adopted = was_there && proved.adopted;
-    if found.sha256 != sha256 && !is_adopted {
+    let is_adopted = was_there && proved.adopted && found.sha256 != sha256;
+    if found.sha256 != sha256 {
         // As above: only what reads so twice is another's.
-        let again = read_back(&world.objects, &key).await?;
-        return match again.is_some_and(|again| was_there && again.sha256 == found.sha256) {
-            true => Err(conflict(world, &key)),
-            false => Err(not_proved()),
-        };
+        let again = world.objects.read_whole(&key, manifest::MAX_BYTES).await;
+        let again = again.map_err(StageError::Store)?.unwrap_or_default();
+        if !was_there || Digest::of(&again) != found.sha256 {
+            return Err(not_proved());
+        }
+        if !is_adopted || !manifest::is_of(&again, id, proved.object_sha256) {
+            return Err(conflict(world, &key));
+        }
     }
     let manifest = Held {
         key: &key,
@@ -365,5 +373,5 @@ async fn put_manifest(
         is_ours: !is_adopted,
     };
     lock::hold(world, manifest, lock).await?;
-    Ok(())
+    Ok(found.sha256)
 }

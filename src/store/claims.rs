@@ -65,6 +65,8 @@ pub struct Frozen {
 pub struct Proved {
     pub object_sha256: Digest,
     pub object_bytes: u64,
+    /// Known once the manifest is there too.
+    pub manifest_sha256: Option<Digest>,
     pub version_id: Option<String>,
     /// Said in custody: how the object was proved.
     pub how: &'static str,

@@ -53,9 +53,10 @@ pub struct RecordingRow {
     /// The lock that the stored object has.
     pub lock_mode: Option<String>,
     pub lock_until: Option<String>,
-    /// `verified` or `mismatch`: what the object was when it was last read to its end.
+    /// `verified` or `mismatch`: what the object was when it was last proved.
     pub integrity: Option<String>,
     pub integrity_at: Option<String>,
+    pub manifest_sha256: Option<String>,
 }
 
 const RECORDING_COLUMNS: &str = "v.recording, v.pbx, v.call, v.leg, v.part, v.state, \
@@ -63,7 +64,7 @@ const RECORDING_COLUMNS: &str = "v.recording, v.pbx, v.call, v.leg, v.part, v.st
     v.media_duration_s, v.transfer, v.transferred_to, v.finish, v.flags, v.object_key, v.bytes, \
     v.original_sha256, v.object_sha256, v.archived_at, v.announced_at, v.attempts, v.code, \
     v.last_error, v.next_at, v.source_url, v.lock_mode, v.lock_until, \
-    v.integrity, v.integrity_at";
+    v.integrity, v.integrity_at, v.manifest_sha256";
 
 fn recording(row: &Row) -> rusqlite::Result<RecordingRow> {
     let digest = |text: Option<String>| text.filter(|hex| !hex.is_empty());
@@ -101,6 +102,7 @@ fn recording(row: &Row) -> rusqlite::Result<RecordingRow> {
         lock_until: row.get(30)?,
         integrity: row.get(31)?,
         integrity_at: row.get(32)?,
+        manifest_sha256: digest(row.get(33)?),
     })
 }
 

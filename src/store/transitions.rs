@@ -95,8 +95,8 @@ pub fn promise_lock(tx: &mut Tx, claim: &Claim, lock: Lock) -> Result<(), Error>
 pub fn archived(tx: &mut Tx, claim: &Claim, proved: &Proved, now: UtcMs) -> Result<(), Error> {
     let sql = "UPDATE recording SET state = 'archived', due_ms = NULL, lease_ms = NULL, \
         code = NULL, last_error = NULL, archived_ms = ?3, object_sha256 = ?4, object_bytes = ?5, \
-        version_id = ?6, lock_mode = ?7, lock_until_ms = ?8, integrity = 'verified', \
-        integrity_ms = ?3 \
+        version_id = ?6, lock_mode = ?7, lock_until_ms = ?8, manifest_sha256 = ?9, \
+        integrity = 'verified', integrity_ms = ?3 \
         WHERE id = ?1 AND state = 'pending' AND attempt = ?2";
     let lock = proved.locked.and_then(|locked| locked.lock);
     let row = params![
@@ -108,6 +108,7 @@ pub fn archived(tx: &mut Tx, claim: &Claim, proved: &Proved, now: UtcMs) -> Resu
         proved.version_id,
         lock.map(|lock| lock.mode.as_str()),
         lock.map(|lock| lock.until.0),
+        proved.manifest_sha256.map(|sha256| *sha256.as_bytes()),
     ];
     held(claim, execute(tx, "index a recording", sql, row)?)?;
     execute(
@@ -142,7 +143,7 @@ pub fn archived(tx: &mut Tx, claim: &Claim, proved: &Proved, now: UtcMs) -> Resu
     )?;
     custody::append(
         tx,
-        &Entry::of_service(now, "read back", &claim.id).detail(proved.how),
+        &Entry::of_service(now, "proved", &claim.id).detail(proved.how),
     )?;
     custody::append(tx, &Entry::of_service(now, "archived", &claim.id))
 }

@@ -296,7 +296,7 @@ fn show_tells_all_of_a_recording() {
     for said in [
         sha256,
         "hq/2023/03/07/230307142318_40-2-1.mp3",
-        "read back",
+        "proved",
         "ATTEMPT",
     ] {
         assert!(text.stdout.contains(said), "{said}: {}", text.stdout);

@@ -190,14 +190,14 @@ fn flag_text(flag: &str) -> String {
     }
 }
 
-/// Nothing is called verified that was not read back. What custody says of it is only for those who
+/// Nothing is called verified that was not proved. What custody says of it is only for those who
 /// audit; whether it is sound is for all.
 fn integrity(detail: &RecordingDetail, zone: &TimeZone) -> Markup {
     let row = &detail.row;
     let seen = detail.custody.iter().rev();
     let seen = seen
         .into_iter()
-        .find(|entry| matches!(entry.act.as_str(), "read back" | "mismatch"));
+        .find(|entry| matches!(entry.act.as_str(), "proved" | "read back" | "mismatch"));
     let said = seen.and_then(|entry| entry.detail.as_deref());
     let at = row.integrity_at.as_deref().unwrap_or_default();
     let integrity = row.integrity.as_deref().filter(|_| is_archived(row));
@@ -218,7 +218,7 @@ fn integrity(detail: &RecordingDetail, zone: &TimeZone) -> Markup {
                             @if let Some(sha256) = &row.object_sha256 {
                                 "SHA-256 " code { (sha256.get(..12).unwrap_or(sha256)) "…" } " · "
                             }
-                            (frame::capital(said.unwrap_or("read back"))) ", "
+                            (frame::capital(said.unwrap_or("proved"))) ", "
                             (when(at, zone))
                         }
                     },

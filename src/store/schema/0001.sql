@@ -159,6 +159,7 @@ CREATE TABLE recording (
     object_key      TEXT,
     object_sha256   BLOB CHECK (length(object_sha256) = 32),
     object_bytes    INTEGER,
+    manifest_sha256 BLOB CHECK (length(manifest_sha256) = 32),   -- as it lies in the store
     media_ms        INTEGER,
     media_flags     TEXT    NOT NULL DEFAULT '[]',
     version_id      TEXT,
@@ -168,7 +169,7 @@ CREATE TABLE recording (
     lock_mode       TEXT CHECK (lock_mode IN ('governance', 'compliance')),
     lock_until_ms   INTEGER,
 
-    -- What the object was when it was last read to its end, and when that was.
+    -- What the object was when it was last proved, and when that was: custody tells how.
     integrity       TEXT CHECK (integrity IN ('verified', 'mismatch')),
     integrity_ms    INTEGER,
 
@@ -401,7 +402,8 @@ SELECT r.pbx || '/' || r.recording AS recording,
        CASE r.state WHEN 'archived' THEN strftime('%Y-%m-%dT%H:%M:%SZ', r.lock_until_ms / 1000,
             'unixepoch') END AS lock_until,
        r.integrity AS integrity,
-       strftime('%Y-%m-%dT%H:%M:%fZ', r.integrity_ms / 1000.0, 'unixepoch') AS integrity_at
+       strftime('%Y-%m-%dT%H:%M:%fZ', r.integrity_ms / 1000.0, 'unixepoch') AS integrity_at,
+       lower(hex(r.manifest_sha256)) AS manifest_sha256
   FROM recording r
   LEFT JOIN call c ON c.pbx = r.pbx AND c.call = r.call
   LEFT JOIN leg l ON l.call_id = c.id AND l.leg = r.leg;

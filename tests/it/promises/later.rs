@@ -56,7 +56,7 @@ fn what_a_store_keeps_is_asked_again_daily_and_believed_anew() {
     proxy.plan(|request| (request.method == "DELETE").then_some(FAILED));
     let lines = bucket(&proxy.endpoint(), "calls", KEYS, None);
     let inside = Inside::start(set_up(&pbx, &lines));
-    let how = |name: &str| detail(&inside.files, name, "read back");
+    let how = |name: &str| detail(&inside.files, name, "proved");
     let versions_of = |part: &str| {
         let versions = runtime.block_on(weed.versions("calls"));
         let of = versions.iter().filter(|(key, _)| key.contains(part));

@@ -55,7 +55,7 @@ fn recordings_are_read_back_and_nothing_is_overwritten() {
         let name = name(counter);
         announce(&service, &pbx, &name);
         wait_until_archived(&service, &name);
-        assert_eq!(detail(&service, &name, "read back"), "read back and hashed");
+        assert_eq!(detail(&service, &name, "proved"), "read back and hashed");
         let row = row(&service, &name);
         let stored = rclone.read("calls", &key(&name)).unwrap();
         assert_eq!(row["object_sha256"], Digest::of(&stored).to_string());

@@ -190,7 +190,7 @@ async fn each_lie_is_found_and_said_and_nothing_rests_on_it() {
         match case.then {
             Ok(how) => {
                 wait_until_archived(&service, &name);
-                assert_eq!(detail(&service, &name, "read back"), how);
+                assert_eq!(detail(&service, &name, "proved"), how);
                 is_as_the_index_says(&service, &weed, &name).await;
             }
             Err(code) => {
@@ -312,7 +312,7 @@ async fn a_store_that_is_away_at_start_is_tried_when_it_is_back() {
     let name = name(0);
     announce(&service, &pbx, &name);
     wait_until_archived(&service, &name);
-    assert_eq!(detail(&service, &name, "read back"), BY_ANSWER);
+    assert_eq!(detail(&service, &name, "proved"), BY_ANSWER);
 }
 
 #[tokio::test]
@@ -333,7 +333,7 @@ async fn an_answer_that_says_the_digest_is_proof_and_no_other_is() {
         let name = name(counter);
         announce(&service, &pbx, &name);
         wait_until_archived(&service, &name);
-        assert_eq!(detail(&service, &name, "read back"), how);
+        assert_eq!(detail(&service, &name, "proved"), how);
         for ending in ["mp3", "json"] {
             let asked = proxy.requests().into_iter();
             let asked = asked.filter(|request| request.is("HEAD", &format!("{name}.{ending}")));

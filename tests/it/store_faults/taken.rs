@@ -39,7 +39,7 @@ async fn remove(weed: &Weed, key: &str) {
 fn stored(service: &Service, name: &str) -> Vec<Value> {
     service.rows(&format!(
         "SELECT json_array(act, detail) FROM custody \
-         WHERE subject = 'hq/{name}' AND act IN ('uploaded', 'adopted', 'read back') ORDER BY seq"
+         WHERE subject = 'hq/{name}' AND act IN ('uploaded', 'adopted', 'proved') ORDER BY seq"
     ))
 }
 
@@ -117,7 +117,7 @@ async fn the_same_original_under_another_tag_is_adopted() {
         wait_until_archived(&service, name);
         let acts = stored(&service, name);
         assert_eq!(acts[0][0], "adopted");
-        assert_eq!(acts[1], json!(["read back", "read back and rebuilt"]));
+        assert_eq!(acts[1], json!(["proved", "read back and rebuilt"]));
     }
     let after = [
         get(&weed, &key(&whole)).await,
@@ -126,6 +126,44 @@ async fn the_same_original_under_another_tag_is_adopted() {
     ];
     assert!(before == after, "an object was rewritten");
     assert_all_there(&service, &weed, 2).await;
+}
+
+/// Beside an object of ours lies a manifest that is another's, or half of ours.
+#[tokio::test]
+async fn an_object_is_not_adopted_with_a_manifest_that_is_not_its_own() {
+    let (weed, proxy, pbx) = start().await;
+    let names = [name(0), name(1)];
+    let manifest_key = |name: &str| key(name).replace(".mp3", ".json");
+    for name in &names {
+        live_once(&weed, &proxy, &pbx, name).await;
+    }
+    let own = get(&weed, &manifest_key(&names[0])).await;
+    let other = get(&weed, &manifest_key(&names[1])).await;
+    let half = own[..own.len() / 2].to_owned();
+    for (name, instead) in names.iter().zip([half, own]) {
+        remove(&weed, &manifest_key(name)).await;
+        put(&weed, &manifest_key(name), &instead).await;
+    }
+    let service = behind(&proxy, &weed, &pbx).start();
+    service.wait_until_store_is_tried();
+    for name in &names {
+        announce(&service, &pbx, name);
+        wait_for("it is given up", super::WITHIN, || {
+            state(&service, name) == "failed"
+        });
+        let job = job(&service, name);
+        assert_eq!(job["code"], "conflict");
+        let reason = job["reason"].as_str().unwrap();
+        assert!(reason.contains(&manifest_key(name)), "{job}");
+    }
+
+    // A person puts back what belongs there.
+    remove(&weed, &manifest_key(&names[1])).await;
+    put(&weed, &manifest_key(&names[1]), &other).await;
+    let id = format!("hq/{}", names[1]);
+    assert_eq!(service.cli(&["jobs", "retry", &id]).status, 0);
+    wait_until_archived(&service, &names[1]);
+    assert_eq!(service.cli(&["verify", &id]).status, 0);
 }
 
 #[tokio::test]

@@ -168,6 +168,27 @@ fn two_manifests_exchanged() {
     );
 }
 
+/// They still name their objects.
+#[test]
+fn manifests_changed_where_they_tell_of_the_call() {
+    check(
+        |service| {
+            change(&manifest(service, ONE), |bytes| {
+                let at = bytes.len() - 20;
+                bytes[at] ^= 1;
+            });
+            change(&manifest(service, OTHER), |bytes| bytes.push(b'\n'));
+        },
+        &[
+            (ONE, "the manifest of hq/230307142318_40-1-1 is not its own"),
+            (
+                OTHER,
+                "the manifest of hq/230307142318_40-2-1 is not its own",
+            ),
+        ],
+    );
+}
+
 #[test]
 fn an_archive_that_is_sound() {
     let pbx = Pbx::start();
