@@ -6,6 +6,7 @@
 mod address;
 mod check;
 mod kind;
+mod nearest;
 mod secret;
 mod section;
 #[cfg(test)]

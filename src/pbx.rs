@@ -4,7 +4,7 @@
 //! proxies are not followed, bodies are not decompressed. Never here: what an answer means for the
 //! recording; `pipeline` decides that.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use jiff::fmt::rfc2822::DateTimeParser;
@@ -14,7 +14,7 @@ use reqwest::{Certificate, Response, StatusCode};
 use secrecy::ExposeSecret;
 
 use crate::config;
-use crate::model::chain::chain;
+use crate::model::chain::is_about_trust;
 use crate::model::event::FetchPath;
 use crate::model::id::RecordingId;
 use crate::model::mp3::NotAudio;
@@ -87,11 +87,7 @@ pub enum SetupError {
         #[source]
         source: std::io::Error,
     },
-    #[error(
-        "pbx[{pbx}].connect_to: base_url must have a name, not an address, to connect elsewhere"
-    )]
-    ConnectTo { pbx: String },
-    #[error("pbx[{pbx}]: make an HTTP client")]
+    #[error("pbx[{pbx}]: make an HTTP client; ca_file may hold what is no certificate")]
     Client {
         pbx: String,
         #[source]
@@ -155,9 +151,6 @@ impl Client {
         }
         let mut url = pbx.base_url.clone();
         if let Some(to) = &pbx.connect_to {
-            if pbx.base_url.host().parse::<IpAddr>().is_ok() {
-                return Err(SetupError::ConnectTo { pbx: name });
-            }
             builder = builder.dns_resolver(ConnectTo(to.host.clone()));
             url = url.with_port(to.port);
         }
@@ -269,15 +262,6 @@ async fn read_body(
             return Ok(Some(error));
         }
     }
-}
-
-/// rustls' errors are wrapped several times on the way, by types that are not public. That a
-/// connection ended is no matter of trust, also where TLS says so ("tls handshake eof").
-fn is_about_trust(error: &reqwest::Error) -> bool {
-    let text = chain(error).to_lowercase();
-    ["certificate", "fatal alert", "peer is incompatible"]
-        .iter()
-        .any(|word| text.contains(word))
 }
 
 fn answered(response: Response) -> Result<Response, Error> {

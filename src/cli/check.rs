@@ -30,12 +30,19 @@ pub struct Arguments {
 #[derive(Default)]
 struct Findings {
     failed: bool,
+    /// The settings name what cannot be used.
+    mistaken: bool,
 }
 
 impl Findings {
     fn say(&mut self, word: &str, about: &str, text: &str) -> anyhow::Result<()> {
         self.failed |= word == "FAILED";
         output::line(&format!("{word:<8}{about}: {}", output::printable(text)))
+    }
+
+    fn mistake(&mut self, about: &str, text: &str) -> anyhow::Result<()> {
+        self.mistaken = true;
+        self.say("FAILED", about, text)
     }
 }
 
@@ -65,19 +72,24 @@ pub async fn run(arguments: Arguments, settings: &Settings) -> anyhow::Result<Ex
     if let Some(files) = &settings.listen.tls {
         match Tls::load(&files.cert, &files.key) {
             Ok(_) => findings.say("ok", "tls", "certificate and key are a pair")?,
-            Err(error) => findings.say("FAILED", "tls", &chain(&error))?,
+            Err(error) => findings.mistake("tls", &chain(&error))?,
+        }
+    }
+    for pbx in &settings.pbxs {
+        let about = format!("pbx {}", pbx.name);
+        match pbx::Client::new(pbx).await {
+            Ok(client) if arguments.online => ask_pbx(pbx, &client, &mut findings).await?,
+            Ok(_) => {}
+            Err(error) => findings.mistake(&about, &chain(&error))?,
         }
     }
     if arguments.online {
-        for pbx in &settings.pbxs {
-            ask_pbx(pbx, &mut findings).await?;
-        }
         try_store(settings, &mut findings).await?;
     }
-    Ok(if findings.failed {
-        Exit::Failed
-    } else {
-        Exit::Done
+    Ok(match findings {
+        Findings { mistaken: true, .. } => Exit::Usage,
+        Findings { failed: true, .. } => Exit::Failed,
+        _ => Exit::Done,
     })
 }
 
@@ -113,12 +125,12 @@ fn look_at_data_dir(settings: &Settings, findings: &mut Findings) -> anyhow::Res
     Ok(())
 }
 
-async fn ask_pbx(settings: &crate::config::Pbx, findings: &mut Findings) -> anyhow::Result<()> {
+async fn ask_pbx(
+    settings: &crate::config::Pbx,
+    client: &pbx::Client,
+    findings: &mut Findings,
+) -> anyhow::Result<()> {
     let about = format!("pbx {}", settings.name);
-    let client = match pbx::Client::new(settings).await {
-        Ok(client) => client,
-        Err(error) => return findings.say("FAILED", &about, &chain(&error)),
-    };
     // No recording has this name: a 404 is the answer of a PBX that is well.
     let path = settings.vendor.nothing();
     let asked = client.ask(&path, true).await;
@@ -144,8 +156,15 @@ async fn ask_pbx(settings: &crate::config::Pbx, findings: &mut Findings) -> anyh
             );
             return findings.say("FAILED", &about, &text);
         }
-        (Ok(status @ (400 | 402 | 405..=499)), _) => {
+        (Ok(status @ (400 | 402 | 405..=409 | 411..=499)), _) => {
             let text = format!("reached at {base_url}: HTTP {status}, where 404 was expected");
+            findings.say("warning", &about, &text)?;
+        }
+        (Ok(status @ 200..=299), _) => {
+            let text = format!(
+                "reached at {base_url}: HTTP {status} for a recording that there is not, where 404 \
+                 was expected; whatever it serves is looked at, and an error page is no recording"
+            );
             findings.say("warning", &about, &text)?;
         }
         (Ok(status), _) => {

@@ -14,6 +14,7 @@ use crate::app::sockets::{self, Sockets};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::http::tls;
+use crate::pbx;
 
 pub async fn run(file: &Path) -> anyhow::Result<Exit> {
     let settings = super::settings(file)?;
@@ -51,7 +52,9 @@ async fn start(file: &Path, settings: &Settings) -> anyhow::Result<Service> {
     let sockets = Sockets::passed().map_err(|error| edit(error.into()))?;
     let started = Service::start(settings, Clock::system(), sockets).await;
     started.map_err(|error| {
-        let is_set_wrong = error.is::<tls::Error>() || error.is::<sockets::Error>();
+        let is_set_wrong = error.is::<tls::Error>()
+            || error.is::<sockets::Error>()
+            || error.is::<pbx::SetupError>();
         if is_set_wrong { edit(error) } else { error }
     })
 }

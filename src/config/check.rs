@@ -2,6 +2,7 @@
 //!
 //! Never here: a default. Those stand in `config/callvault.toml`.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use secrecy::SecretString;
@@ -70,13 +71,11 @@ fn listen(section: &mut Section<'_, '_>) -> Option<Listen> {
     let (hook, admin, tls, allow_plain_http) = (hook?, admin?, tls?, allow_plain_http?);
     let is_safe = tls.is_some() || hook.ip().to_canonical().is_loopback();
     if !is_safe && !allow_plain_http {
-        return section.mistake("hook", format!("{hook} {PLAIN_HTTP}"));
+        section.mistake::<()>("hook", format!("{hook} {PLAIN_HTTP}"));
     }
     if hook == admin && hook.port() != 0 {
-        return section.mistake(
-            "admin",
-            format!("found {admin}, expected another than hook"),
-        );
+        let what = format!("found {admin}, expected another than hook");
+        section.mistake::<()>("admin", what);
     }
     Some(Listen {
         hook,
@@ -106,6 +105,15 @@ fn pbx(section: &mut Section<'_, '_>, names: &mut Vec<PbxName>) -> Option<Pbx> {
     let allow_from = section.list("allow_from", &Kind::NETWORK);
     let base_url = section.text("base_url", &Kind::BASE_URL);
     let connect_to = section.optional("connect_to", &Kind::CONNECT_TO);
+    if let (Some(base_url), Some(Some(_))) = (&base_url, &connect_to)
+        && base_url.host().parse::<IpAddr>().is_ok()
+    {
+        let what = format!(
+            "found beside base_url = \"{base_url}\", expected a name there, whose certificate is \
+             looked for where connect_to leads"
+        );
+        section.mistake::<()>("connect_to", what);
+    }
     let ca_file = readable(section, "ca_file");
     let login = login(section);
     let concurrency = section.count("concurrency", 1..=AT_A_TIME_MAX);
@@ -187,7 +195,10 @@ fn login(section: &mut Section<'_, '_>) -> Option<Option<Login>> {
 fn store(section: &mut Section<'_, '_>) -> Option<StoreSettings> {
     let Some(kind) = section.text("kind", &Kind::STORE) else {
         section.given(DIRECTORY_KEYS);
-        section.given(S3_KEYS);
+        if !section.given(S3_KEYS).is_empty() {
+            // What is wrong with them is told at once.
+            s3(section);
+        }
         return None;
     };
     let (foreign, what) = match kind {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
 use super::kind::Kind;
+use super::nearest::nearest;
 use super::{EXAMPLE, Mistake};
 
 /// The text being read, and what was found wrong with it.
@@ -55,7 +56,15 @@ pub(super) fn read<T>(
     for error in &errors {
         // The error's Display quotes the line, and the line may hold a secret.
         let at = error.span().map(|span| span.start);
-        document.note(at, String::new(), error.message().to_owned());
+        // Nor may anything be named but a key that was given twice.
+        let named = error
+            .span()
+            .and_then(|span| text.get(span))
+            .unwrap_or_default();
+        let is_key = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+        let is_twice = error.message() == "duplicate key" && named.chars().all(is_key);
+        let key = if is_twice { named } else { "" };
+        document.note(at, key.to_owned(), error.message().to_owned());
     }
     if !errors.is_empty() {
         return Err(document.mistakes);
@@ -342,28 +351,17 @@ impl<'s, 't> Section<'s, 't> {
     fn finish(&mut self) {
         for (key, _) in self.given.into_iter().flatten() {
             let unknown = key.get_ref().as_ref();
-            let nearest = self.known.iter().min_by_key(|known| edits(known, unknown));
-            if let Some(nearest) = nearest.filter(|_| !self.known.contains(unknown)) {
-                let what = format!("unknown key, did you mean `{nearest}`?");
-                self.note::<()>(Some(key.span().start), unknown, what);
+            if self.known.contains(unknown) {
+                continue;
             }
+            let known: Vec<&str> = self.known.iter().map(String::as_str).collect();
+            let what = match nearest(&known, unknown) {
+                Some(nearest) => format!("unknown key, did you mean `{nearest}`?"),
+                None => format!("unknown key, expected one of {}", known.join(", ")),
+            };
+            self.note::<()>(Some(key.span().start), unknown, what);
         }
     }
-}
-
-/// How many letters must be put in, taken out or changed to make one word of the other.
-fn edits(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (i, a) in one.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, b) in other.iter().enumerate() {
-            let changed = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[other.len()]
 }
 
 /// What stands in the text, short, and without what may be a password.

@@ -13,3 +13,13 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+/// Whether a connection failed because one side does not trust the other. rustls' errors are
+/// wrapped several times on the way, by types that are not public. That a connection ended is no
+/// matter of trust, also where TLS says so ("tls handshake eof").
+pub fn is_about_trust(error: &dyn std::error::Error) -> bool {
+    let text = chain(error).to_lowercase();
+    ["certificate", "fatal alert", "peer is incompatible"]
+        .iter()
+        .any(|word| text.contains(word))
+}

@@ -60,6 +60,8 @@ pub enum Error {
     /// No connection, no name, or no answer in time. The store may have done it all the same.
     #[error("{at}: the store cannot be reached")]
     Unreachable { at: At, source: Source },
+    #[error("{at}: the store's certificate is not trusted")]
+    Untrusted { at: At, source: Source },
     /// The request never left: no credentials to be had, or settings that make no request.
     #[error("{at}: the request could not be made")]
     Unsent { at: At, source: Source },
@@ -109,6 +111,7 @@ impl Error {
     pub fn operation(&self) -> Option<Operation> {
         match self {
             Error::Unreachable { at, .. }
+            | Error::Untrusted { at, .. }
             | Error::Unsent { at, .. }
             | Error::Refused { at, .. }
             | Error::ClockSkew { at, .. }

@@ -34,6 +34,7 @@ use secrecy::ExposeSecret as _;
 use super::error::{Answer, At, Error, Operation, Source};
 use super::{Head, Put, Range, Stored};
 use crate::config::{S3Settings, Sse};
+use crate::model::chain::is_about_trust;
 use crate::model::digest::Digest;
 use crate::model::key::ObjectKey;
 
@@ -362,6 +363,7 @@ where
     let source = error.into_source().unwrap_or_else(Source::from);
     Failure::Unanswered(match unsent {
         true => Error::Unsent { at, source },
+        false if is_about_trust(&*source) => Error::Untrusted { at, source },
         false => Error::Unreachable { at, source },
     })
 }

@@ -147,6 +147,7 @@ fn of_store(error: &objects::Error) -> Code {
     match error {
         Error::Sweep { .. } | Error::Disk { .. } => Code::StoreDisk,
         Error::Unreachable { .. } => Code::StoreUnreachable,
+        Error::Untrusted { .. } => Code::StoreTls,
         Error::Unsent { .. } => Code::StoreUnsent,
         Error::Refused { .. } => Code::StoreRefused,
         Error::ClockSkew { .. } => Code::StoreClockSkew,

@@ -84,7 +84,9 @@ table! {
     Spool "spool" Later(None),
         "our disk failed", "look at the disk where data_dir lies";
     StoreUnreachable "store_unreachable" Later(None),
-        "no connection to the store, or one that cannot be trusted, or no answer in time", "callvault check --online; look at the network, store.endpoint and its certificate";
+        "no connection to the store, or no answer in time", "look at the network and store.endpoint";
+    StoreTls "store_tls" Later(None),
+        "the store's certificate is not trusted", "renew it, or have this machine trust its authority (update-ca-certificates)";
     StoreUnsent "store_unsent" Later(None),
         "no request could be made, for want of credentials", "set access_key_file and secret_key_file";
     StoreRefused "store_refused" Later(None),

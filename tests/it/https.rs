@@ -157,7 +157,7 @@ fn a_bad_pair_is_said_before_the_service_runs() {
         }
         std::fs::write(key(&service), key_text).unwrap();
         let checked = service.cli(&["check"]);
-        assert_eq!(checked.status, 1, "{}", checked.stdout);
+        assert_eq!(checked.status, 64, "{}", checked.stdout);
         assert!(checked.stdout.contains(said), "{}", checked.stdout);
         let started = service.cli(&["serve"]);
         assert_eq!(started.status, 64, "{}", started.stderr);

@@ -17,11 +17,12 @@ const WAIT_MAX: Duration = Duration::from_secs(3600);
 /// But for a body that may be growing still.
 const MAY_WAIT: &str = "doubtful";
 /// Codes that no waiting mends.
-const FOR_A_PERSON: [&str; 18] = [
+const FOR_A_PERSON: [&str; 19] = [
     "pbx_login",
     "pbx_tls",
     "pbx_not_configured",
     "store_refused",
+    "store_tls",
     "store_no_bucket",
     "store_unsent",
     "store_full",

@@ -266,3 +266,26 @@ fn each_pbx_is_asked() {
         );
     }
 }
+
+/// Whatever keeps `serve` from starting is said before, as the same kind of mistake.
+#[test]
+fn what_serve_refuses_check_refuses() {
+    let named = "connect_to = \"10.0.0.5\"";
+    let torn = "ca_file = \"torn.pem\"";
+    for (lines, said) in [
+        (named, "pbx[hq].connect_to: found beside base_url"),
+        (torn, "ca_file"),
+    ] {
+        let service = Setup::new()
+            .pbx("hq", "Europe/Prague", "https://127.0.0.1:5001", lines)
+            .prepare();
+        let pem = "-----BEGIN CERTIFICATE-----\nnone of it\n-----END CERTIFICATE-----\n";
+        std::fs::write(service.dir().join("torn.pem"), pem).unwrap();
+        for verb in ["check", "serve"] {
+            let output = service.cli(&[verb]);
+            assert_eq!(output.status, 64, "{verb} {lines}: {output:?}");
+            let all = format!("{}{}", output.stdout, output.stderr);
+            assert!(all.contains(said), "{verb} {lines}: {all}");
+        }
+    }
+}
