@@ -45,13 +45,10 @@ fn files(readings: &[Reading]) -> usize {
 
 /// A bare URL as the whole body, or several.
 fn urls(text: &str) -> Option<Vec<Reading>> {
-    let parts: Vec<&str> = text
-        .split(|c: char| c.is_whitespace() || c == ',')
-        .filter(|part| !part.is_empty())
-        .collect();
-    let all_urls = !parts.is_empty() && parts.iter().all(|part| files::is_url(part));
+    let urls = files::several(text);
+    let all_urls = !urls.is_empty() && urls.iter().all(|url| files::is_url(url));
     all_urls.then(|| {
-        let fields = Fields::of_urls(parts.iter().map(|part| part.to_string()).collect());
+        let fields = Fields::of_urls(urls.into_iter().map(str::to_owned).collect());
         vec![Reading::Event(fields.into_event())]
     })
 }
@@ -135,6 +132,19 @@ mod tests {
             (format!("\"{url}\""), Kind::Recording),
             (format!("[\"{url}\"]"), Kind::Recording),
             (format!("event=recording&files={url}"), Kind::Recording),
+            (
+                format!("%EF%BB%BFevent=recording&files[]={url}"),
+                Kind::Recording,
+            ),
+            (
+                format!("event=recording&files=[\"{url}\"]"),
+                Kind::Recording,
+            ),
+            (url.replace("FQDN", "3CX FQDN"), Kind::Recording),
+            (
+                url.replace(":/", "%3A%2F").replace('/', "%2f"),
+                Kind::Recording,
+            ),
         ] {
             let event = one(&raw);
             assert_eq!(event.kind, kind, "{raw}");
@@ -144,9 +154,26 @@ mod tests {
             assert_eq!(path, "/webapi/recording/230307142318_40-2-1.mp3");
             assert_eq!(event.leg.unwrap().to_string(), "230307142318_40-2");
         }
-        let several = one(&format!("{url}\n{}", url.replace("-2-1", "-1-1")));
-        assert_eq!(several.files.len(), 2);
-        assert_eq!(several.leg, None, "two legs: neither is the event's own");
+        let other = url.replace("-2-1", "-1-1");
+        for raw in [
+            format!("{url}\n{other}"),
+            format!(r#"{{"FILES":"{url},{other}"}}"#),
+            format!(r#"{{"FILES":"{url}\n{other} "}}"#),
+            format!(r#"{{"FILES":["{url}; {other}"]}}"#),
+            format!("files={url},{other}"),
+            format!("files[]={url}&files[]={other}"),
+            format!("files[0]={url}&files[1]={other}"),
+            format!("FILES=[\"{url}\",\"{other}\"]"),
+        ] {
+            let several = one(&raw);
+            let names = several.files.iter().map(|file| file.recording.as_str());
+            assert_eq!(
+                names.collect::<Vec<_>>(),
+                ["230307142318_40-2-1", "230307142318_40-1-1"],
+                "{raw}"
+            );
+            assert_eq!(several.leg, None, "two legs: neither is the event's own");
+        }
     }
 
     #[test]

@@ -59,15 +59,28 @@ impl Fields {
     }
 
     pub fn add(&mut self, key: &str, value: &str) {
-        let key = key.trim().to_ascii_lowercase();
+        // A mark may stand before the first key; `files[]` is how a form tells of several.
+        let key = key.trim_start_matches('\u{feff}').split('[').next();
+        let key = key.unwrap_or_default().trim().to_ascii_lowercase();
         let value = value.trim();
         if value.is_empty() || value.eq_ignore_ascii_case("empty") {
             return;
         }
         if FILE_KEYS.contains(&key.as_str()) {
-            self.urls.push(value.to_owned());
+            self.add_files(value);
         } else {
             self.values.push((key, value.to_owned()));
+        }
+    }
+
+    /// One URL, several, or a list of them as JSON has it.
+    fn add_files(&mut self, value: &str) {
+        match serde_json::from_str::<Vec<String>>(value) {
+            Ok(list) => list.iter().for_each(|item| self.add_files(item.trim())),
+            Err(_) => {
+                let urls = files::several(value).into_iter().map(str::to_owned);
+                self.urls.extend(urls);
+            }
         }
     }
 

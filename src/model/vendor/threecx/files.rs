@@ -17,6 +17,34 @@ pub fn is_url(text: &str) -> bool {
     after_scheme(text).is_some()
 }
 
+/// The URLs of a text that holds one or several: another begins where its scheme does, behind
+/// white space or a comma. A host may have spaces in it.
+pub fn several(text: &str) -> Vec<&str> {
+    let is_between = |c: char| c.is_whitespace() || c == ',' || c == ';';
+    let mut urls = Vec::new();
+    let mut from = 0;
+    let mut before = None;
+    for (at, c) in text.char_indices() {
+        let begins = before.is_some_and(is_between) && !is_between(c) && begins_url(&text[at..]);
+        if begins {
+            urls.push(&text[from..at]);
+            from = at;
+        }
+        before = Some(c);
+    }
+    urls.push(&text[from..]);
+    let urls = urls.into_iter().map(|url| url.trim_matches(is_between));
+    urls.filter(|url| !url.is_empty()).collect()
+}
+
+fn begins_url(text: &str) -> bool {
+    let begins = |scheme: &str| {
+        let text = text.as_bytes().get(..scheme.len());
+        text.is_some_and(|text| text.eq_ignore_ascii_case(scheme.as_bytes()))
+    };
+    begins("https://") || begins("http://")
+}
+
 pub fn file(url: &str) -> File {
     let segment = segment(url);
     let stem = segment.ok().and_then(|name| {
