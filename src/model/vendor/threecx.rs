@@ -92,6 +92,29 @@ mod tests {
         }
     }
 
+    /// The name of the rule that let a call in.
+    #[test]
+    fn a_rule_is_told_by_either_key() {
+        for (raw, expected) in [
+            (
+                r#"{"event":"ringing","inbound_did":"Rule A"}"#,
+                Some("Rule A"),
+            ),
+            (
+                r#"{"event":"ringing","Did":"","Inbound_Did":" Rule A "}"#,
+                Some("Rule A"),
+            ),
+            ("event=ringing&did=empty&inbound_did=Rule+A", Some("Rule A")),
+            (
+                r#"{"event":"ringing","inbound_did":"Rule A","did":"Rule B"}"#,
+                Some("Rule B"),
+            ),
+            (r#"{"event":"ringing","inbound_did":"empty"}"#, None),
+        ] {
+            assert_eq!(one(raw).did.as_deref(), expected, "{raw}");
+        }
+    }
+
     #[test]
     fn event_names() {
         use Direction::{Incoming, Outgoing};
