@@ -213,6 +213,27 @@ mod tests {
         }
     }
 
+    /// Of the very connection that answers what it has committed: FULL is 2.
+    #[tokio::test]
+    async fn what_is_committed_is_on_the_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("index.sqlite");
+        for time in ["made", "opened again"] {
+            let store = crate::store::Store::open(&path).unwrap();
+            let pragmas = store.write(|tx| {
+                let of = |pragma| tx.query_row(pragma, [], |row| row.get(0)).unwrap();
+                let all = [
+                    "PRAGMA synchronous",
+                    "PRAGMA foreign_keys",
+                    "PRAGMA trusted_schema",
+                ];
+                Ok(all.map(of))
+            });
+            let pragmas: [i64; 3] = pragmas.await.unwrap();
+            assert_eq!(pragmas, [2, 1, 0], "{time}");
+        }
+    }
+
     #[test]
     fn what_root_makes_is_the_directorys_owners() {
         use std::os::unix::fs::{MetadataExt, chown};
