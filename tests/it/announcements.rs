@@ -79,6 +79,44 @@ fn an_announcement_in_every_shape() {
     assert_eq!(service.number(ended), 1, "the end event with files");
 }
 
+/// A host is whatever somebody has set the PBX up with; most of these no URL parser takes.
+#[test]
+fn a_bare_url_is_an_announcement_whatever_its_host() {
+    let (pbx, service) = start();
+    let hosts = [
+        "FQDN_with_underscore!:5001",
+        "FQDN:port",
+        "<FQDN>:5001",
+        "[FQDN",
+        "a:b:c",
+        "100%",
+        "\u{fffd}",
+        "",
+    ];
+    let mut expected = Vec::new();
+    for (counter, host) in (1..).zip(hosts) {
+        let recording = format!("250101120000_{counter}-1-1");
+        pbx.script(&recording, [Answer::audio("230307142318_40-1-1")]);
+        let body = format!("https://{host}/webapi/recording/{recording}.mp3");
+        // What a PBX says that a body is tells nothing.
+        let content_type = ["text/plain", JSON, FORM, ""][counter % 4];
+        let request = Request::post(target("hq"), content_type, &body);
+        acknowledged(service.hook(), &request);
+        service.wait_until_read();
+        let read = service.rows(&format!(
+            "SELECT json_array(kind, call, leg) FROM events WHERE seq = {counter}"
+        ));
+        let call = format!("250101120000_{counter}");
+        assert_eq!(read, [json!(["recording", call, 1])], "{body}");
+        assert_eq!(self::recording(&service, &recording)["source_url"], body);
+        expected.push(format!("/webapi/recording/{recording}.mp3"));
+    }
+    service.wait_for_recordings("archived", hosts.len() as i64);
+    let mut asked: Vec<String> = pbx.requests().into_iter().map(|r| r.path).collect();
+    asked.sort();
+    assert_eq!(asked, expected);
+}
+
 #[test]
 fn a_recording_belongs_to_the_leg_in_its_file_name() {
     let (_pbx, service) = start();
