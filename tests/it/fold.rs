@@ -2,6 +2,8 @@
 //! the events, and for any way in which they fall into batches; and the derived tables are what a
 //! fresh reading of the log gives.
 
+mod arrivals;
+
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use serde_json::{Value, json};
