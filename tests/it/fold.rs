@@ -3,6 +3,7 @@
 //! fresh reading of the log gives.
 
 mod arrivals;
+mod contradictions;
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
