@@ -1,5 +1,6 @@
 //! What lies in the store after recordings were archived: exactly that, once, to the byte.
 
+mod acts;
 mod standing;
 mod tags;
 
