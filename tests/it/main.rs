@@ -7,6 +7,7 @@ mod backfill;
 mod browser;
 mod corpus;
 mod crash;
+mod demo;
 mod dialects;
 mod doors;
 mod errors;
