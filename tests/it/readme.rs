@@ -1,5 +1,7 @@
 //! What the README says works, works: its queries, and the demo with what it prints.
 
+mod queries;
+
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
