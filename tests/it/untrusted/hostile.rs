@@ -72,6 +72,8 @@ fn hostile_values_harm_nobody(vault: &Vault) {
         check_metadata(vault, recording);
     }
     check_texts(&service, &recordings);
+    check_asked(&service);
+    check_custody(&service, &recordings[0]);
     check_json(&service, &recordings);
 }
 
@@ -137,6 +139,39 @@ fn check_texts(service: &Service, recordings: &[String]) {
             check_text(verb, &said.stderr);
         }
     }
+}
+
+/// What was asked for is repeated no rawer than what is found.
+fn check_asked(service: &Service) {
+    let filters = ["number", "extension", "did", "call"];
+    let filters = filters.map(|filter| (&["search"][..], filter));
+    let of_custody = ["actor", "recording", "act"].map(|filter| (&["custody", "list"][..], filter));
+    for value in hostile().iter().filter(|value| !value.contains('\0')) {
+        for (verb, filter) in filters.iter().chain(&of_custody) {
+            let filter = format!("--{filter}={value}");
+            let said = service.cli(&[verb, &[filter.as_str()][..]].concat());
+            for text in [&said.stdout, &said.stderr] {
+                check_text(&format!("{verb:?} {filter:?}"), text);
+            }
+        }
+    }
+}
+
+/// Reasons are whatever somebody gives, and so is what was searched for.
+fn check_custody(service: &Service, recording: &str) {
+    let out = service.dir().join("out");
+    for value in hostile().iter().filter(|value| !value.contains('\0')) {
+        let fetch = ["fetch", recording, "-o", out.to_str().unwrap()];
+        let why = ["--reason", value, "--case", value];
+        let said = service.cli(&[&fetch[..], &why].concat());
+        assert_eq!(said.status, 0, "{}", said.stderr);
+    }
+    let entries = service.number("SELECT count(*) FROM custody") as usize;
+    let said = service.cli(&["custody", "list"]);
+    assert_eq!(said.status, 0, "{}", said.stderr);
+    check_text("custody list", &said.stdout);
+    assert_eq!(said.stdout.lines().count(), entries + 1);
+    assert!(said.stdout.contains("esc\\u{1b}[2J"), "{}", said.stdout);
 }
 
 fn check_text(what: &str, text: &str) {
