@@ -161,7 +161,7 @@ impl<'a> Target<'a> {
             Some(at) => (&target[..at], Some(&target[at + 1..])),
             None => (target, None),
         };
-        let rest = path.strip_prefix(b"/hook/")?;
+        let rest = below_authority(path).strip_prefix(b"/hook/")?;
         let rest = rest.strip_suffix(b"/").unwrap_or(rest);
         let slash = rest.iter().position(|byte| *byte == b'/')?;
         Some(Target {
@@ -180,6 +180,21 @@ impl<'a> Target<'a> {
         }
         redacted
     }
+}
+
+/// As a proxy is asked, a target begins with a scheme and a host.
+fn below_authority(path: &[u8]) -> &[u8] {
+    let after = |scheme: &[u8]| {
+        let begins = path.get(..scheme.len())?;
+        begins
+            .eq_ignore_ascii_case(scheme)
+            .then(|| &path[scheme.len()..])
+    };
+    let Some(rest) = after(b"http://").or_else(|| after(b"https://")) else {
+        return path;
+    };
+    let slash = rest.iter().position(|byte| *byte == b'/');
+    &rest[slash.unwrap_or(rest.len())..]
 }
 
 impl Hook {
@@ -208,15 +223,16 @@ impl Hook {
         };
         // Whatever the method: who leaves the body empty may say everything in the query. Where there
         // is both, the target has the query.
-        let raw = match body.trim_ascii().is_empty() {
-            true => admitted.query.unwrap_or_default().to_vec(),
+        let query = admitted.query.unwrap_or_default();
+        let raw = match body.trim_ascii().is_empty() && !query.is_empty() {
+            true => query.to_vec(),
             false => body,
         };
         let delivery = Delivery {
             pbx,
             received: self.clock.now(),
             // Whoever only knocks, to see whether somebody is there, is no sign of life of the PBX.
-            live: matches!(method, Method::GET | Method::POST) && !raw.is_empty(),
+            live: matches!(method, Method::GET | Method::POST) && !raw.trim_ascii().is_empty(),
             method: method.to_string(),
             content_type,
             target: Some(admitted.redacted()),

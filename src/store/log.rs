@@ -7,7 +7,7 @@ use rusqlite::{Params, Row, params};
 
 use super::{Db, Error, Tx, all, each, execute, first, parsed};
 use crate::model::digest::Digest;
-use crate::model::event::{Logged, Reading};
+use crate::model::event::{Kind, Logged, Reading};
 use crate::model::id::{CallName, EventSeq, LegId, PbxName};
 use crate::model::manifest::RawEvent;
 use crate::model::time::UtcMs;
@@ -116,8 +116,9 @@ pub fn move_correlated(tx: &mut Tx, from: EventSeq, to: EventSeq) -> Result<bool
     Ok(moved == 1)
 }
 
-const LOGGED: &str = "SELECT d.seq, d.pbx, d.received_ms, d.live, d.raw, d.method FROM delivery d";
-const UNREAD: &str = "SELECT d.seq, d.pbx, d.received_ms, d.live, d.raw, d.method, \
+const LOGGED: &str =
+    "SELECT d.seq, d.pbx, d.received_ms, d.live, d.raw, d.method, d.target FROM delivery d";
+const UNREAD: &str = "SELECT d.seq, d.pbx, d.received_ms, d.live, d.raw, d.method, d.target, \
     (SELECT min(o.seq) FROM delivery o WHERE o.raw_key = d.raw_key AND o.pbx = d.pbx \
         AND o.raw = d.raw AND o.seq < d.seq) FROM delivery d";
 
@@ -145,7 +146,7 @@ fn to_be_read(
             seq: EventSeq(row.get(0)?),
             pbx: parsed(row.get(1)?)?,
             logged: logged(row, vendor)?,
-            duplicate_of: row.get::<_, Option<i64>>(6)?.map(EventSeq),
+            duplicate_of: row.get::<_, Option<i64>>(7)?.map(EventSeq),
         });
         bytes += row.get_ref(4)?.as_blob()?.len();
         Ok(bytes < BYTES_MAX)
@@ -249,10 +250,35 @@ fn logged(row: &Row, vendor: VendorOf) -> rusqlite::Result<Option<Logged>> {
         pbx,
         received: UtcMs(row.get(2)?),
         live: row.get(3)?,
-        readings: read(seq, vendor, row.get_ref(4)?.as_blob()?),
+        readings: readings(
+            seq,
+            vendor,
+            row.get_ref(4)?.as_blob()?,
+            row.get_ref(6)?.as_blob_or_null()?,
+        ),
         foretold: row.get::<_, String>(5)? == FORETOLD,
         attached: Vec::new(),
     }))
+}
+
+/// What a delivery says: by its body, or where that tells of no event, by the query beside it.
+fn readings(seq: EventSeq, vendor: Vendor, raw: &[u8], target: Option<&[u8]>) -> Arc<[Reading]> {
+    let found = read(seq, vendor, raw);
+    let query = target.and_then(|target| {
+        let at = target.iter().position(|byte| *byte == b'?')?;
+        Some(&target[at + 1..])
+    });
+    let query = query.filter(|query| !query.is_empty() && *query != raw);
+    match query.filter(|_| !tells(&found)) {
+        Some(query) => Some(read(seq, vendor, query)).filter(|other| tells(other)),
+        None => None,
+    }
+    .unwrap_or(found)
+}
+
+fn tells(readings: &[Reading]) -> bool {
+    let mut events = readings.iter().filter_map(Reading::event);
+    events.any(|event| event.kind != Kind::Unknown)
 }
 
 /// A panic on one delivery marks that one, and stops nothing.

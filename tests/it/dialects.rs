@@ -58,6 +58,18 @@ fn told() -> Vec<(&'static str, Request)> {
             "a post of nothing but a query",
             Request::post(format!("{}?{encoded}", target("hq")), FORM, ""),
         ),
+        (
+            "a query beside a body that tells of nothing",
+            Request::post(format!("{}?{encoded}", target("hq")), JSON, r#"{"a":1}"#),
+        ),
+        (
+            "a body beside a query that tells of nothing",
+            Request::post(format!("{}?from=3cx", target("hq")), JSON, upper),
+        ),
+        (
+            "a target as a proxy is asked",
+            Request::post(format!("HTTP://pbx.example{}", target("hq")), JSON, upper),
+        ),
     ]
 }
 
@@ -136,8 +148,9 @@ fn what_nobody_understands_is_logged_and_visible() {
         r#"{"quite":"another thing"}"#,
         "event=agent_pause&user=117",
     ];
-    let unparsed: [&[u8]; 7] = [
+    let unparsed: [&[u8]; 8] = [
         b"",
+        b" \r\n ",
         b"garbage",
         b"{\"Event\":",
         b"\xff\xfe\x00\x01",
