@@ -27,6 +27,7 @@ pub mod tokens;
 pub mod transitions;
 pub mod words;
 
+mod in_place;
 mod open;
 mod writer;
 
@@ -85,6 +86,15 @@ pub enum Error {
     NotBegun,
     #[error("the index has stopped taking writes after an I/O error")]
     Poisoned,
+    #[error(
+        "{free_bytes} bytes are free for the index {}, and an event may need {needed_bytes}",
+        path.display()
+    )]
+    NoRoom {
+        path: PathBuf,
+        free_bytes: u64,
+        needed_bytes: u64,
+    },
     #[error("a write to the index panicked")]
     Panicked,
     #[error("{what}: the index holds {found:?}")]
@@ -163,6 +173,24 @@ impl Store {
         F: FnOnce(&mut Tx) -> Result<T, Error> + Send + 'static,
     {
         self.writer.run(operation).await
+    }
+
+    /// Whether an event could be logged now: goes the way of one, down to the disk, and looks
+    /// whether the largest would have room.
+    pub async fn rehearse(&self) -> Result<(), Error> {
+        const LARGEST_BYTES: u64 = 2 * 1024 * 1024;
+        self.write(log::rehearse).await?;
+        let stat = rustix::fs::statvfs(&*self.path);
+        // Of a disk that does not say there is nothing to tell.
+        let free = stat.map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize));
+        match free {
+            Ok(free_bytes) if free_bytes < LARGEST_BYTES => Err(Error::NoRoom {
+                path: self.path.to_path_buf(),
+                free_bytes,
+                needed_bytes: LARGEST_BYTES,
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// As `write`, for what nobody waits for: it goes along with another's transaction, if there is

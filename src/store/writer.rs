@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::in_place::InPlace;
 use super::{Error, Tx, execute};
 use crate::failpoint::{self, Effect};
 
@@ -224,12 +225,12 @@ fn work(connection: Connection, mut queues: Queues, life: watch::Sender<bool>) {
         .enable_time()
         .build()
         .expect("a timer can be made while the program starts");
-    let mut pace = Pace::default();
+    let (mut pace, mut in_place) = (Pace::default(), InPlace::of(&connection));
     while let Some(mut batch) = runtime.block_on(queues.next(&pace)) {
         if let Some(breath) = pace.breath(batch.waiting()) {
             std::thread::sleep(breath);
         }
-        match commit_together(&connection, &mut batch) {
+        match commit_together(&connection, &mut in_place, &mut batch) {
             Ok(took) => {
                 let urgent = batch.urgents;
                 pace = Pace { took, urgent };
@@ -249,6 +250,7 @@ fn work(connection: Connection, mut queues: Queues, life: watch::Sender<bool>) {
 /// longer be believed.
 fn commit_together(
     connection: &Connection,
+    in_place: &mut InPlace,
     batch: impl Iterator<Item = Operation>,
 ) -> Result<Duration, Failure> {
     let mut replies: Vec<Reply> = Vec::new();
@@ -261,6 +263,10 @@ fn commit_together(
             let unknown = Failure::new(rusqlite::ffi::SQLITE_ABORT);
             fate = Err(failure.unwrap_or(unknown));
         }
+    }
+    if let Some(path) = in_place.lost() {
+        tracing::error!(path = %path.display(), "the index's file was removed or replaced");
+        fate = fate.and(Err(Failure::new(rusqlite::ffi::SQLITE_IOERR)));
     }
     let began = Instant::now();
     if fate.is_ok() {

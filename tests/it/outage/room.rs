@@ -1,4 +1,4 @@
-//! A disk that fills up.
+//! A disk that fills up, and files that somebody takes away.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::RECORDING;
-use crate::support::hook::{Connection, Request, target};
+use crate::support::hook::{self, Connection, Request, target};
 use crate::support::inside::Inside;
 use crate::support::pbx::Pbx;
 use crate::support::service::Setup;
@@ -93,4 +93,58 @@ fn downloads_leave_room_for_events() {
     inside.turn(Duration::from_secs(3600));
     inside.files.wait_for_recordings("archived", 1);
     assert_eq!(inside.status().reasons, Vec::<String>::new());
+}
+
+#[test]
+fn health_ends_where_events_find_no_room() {
+    let pbx = Pbx::start();
+    let files = Setup::hq(&pbx.base_url()).prepare();
+    let Some(disk) = Disk::mount(&files.data_dir(), "size=24m") else {
+        eprintln!("skipped: mounting a tmpfs is not permitted here");
+        return;
+    };
+    let inside = Inside::start_on(files);
+    let healthz = || {
+        hook::send(inside.admin(), &Request::get("/healthz"))
+            .unwrap()
+            .status
+    };
+    assert_eq!(healthz(), 200);
+    let ballast = disk.0.join("ballast");
+    while healthz() == 200 {
+        let mut file = File::options()
+            .create(true)
+            .append(true)
+            .open(&ballast)
+            .unwrap();
+        file.write_all(&vec![0; MIB / 2])
+            .expect("health ends before the disk does");
+    }
+    assert_eq!(healthz(), 503);
+    fs::remove_file(&ballast).unwrap();
+    assert_eq!(healthz(), 200);
+}
+
+/// What went to a file without a name would be acknowledged, and gone at the next start.
+#[test]
+fn an_index_that_was_removed_takes_no_event() {
+    let pbx = Pbx::start();
+    let mut service = Setup::hq(&pbx.base_url()).start();
+    let ringing = r#"{"Event":"ringing","User":"117","Id":"230307142318_40-0"}"#;
+    let post = || Request::post(target("hq"), "application/json", ringing);
+    for (nth, lost) in ["index.sqlite-wal", "index.sqlite"].into_iter().enumerate() {
+        assert_eq!(hook::send(service.hook(), &post()).unwrap().status, 200);
+        fs::remove_file(service.data_dir().join(lost)).unwrap();
+        assert_eq!(
+            hook::send(service.hook(), &post()).unwrap().status,
+            503,
+            "{lost}"
+        );
+        assert_eq!(service.wait_for_exit().code(), Some(1));
+        assert_eq!(
+            service.log().matches("removed or replaced").count(),
+            nth + 1
+        );
+        service.restart();
+    }
 }
