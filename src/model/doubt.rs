@@ -21,8 +21,7 @@ words!(Kept { Doubtful => "doubtful", Broken => "broken" });
 /// What people should know of a body: `cut`, `short`, `junk`. `leg_s` is how long the leg lasted,
 /// where the whole leg should be in this body.
 pub fn flags(walk: &Walk, leg_s: Option<u32>) -> Vec<&'static str> {
-    let leg_ms = u64::from(leg_s.unwrap_or(0)) * 1000;
-    let short = walk.media_ms + TOLERANCE_MS.max(leg_ms / 20) < leg_ms;
+    let short = leg_s.is_some_and(|leg_s| is_short(walk.media_ms, leg_s));
     let junk = walk.junk_before_bytes > 0 || walk.junk_inside_bytes > 0 || walk.after_bytes > 0;
     let found = [
         ("cut", walk.cut_last_frame),
@@ -34,6 +33,12 @@ pub fn flags(walk: &Walk, leg_s: Option<u32>) -> Vec<&'static str> {
         .filter(|(_, is)| *is)
         .map(|(flag, _)| flag)
         .collect()
+}
+
+/// Whether audio is shorter than the leg that should be in it, by more than clocks are apart.
+pub fn is_short(media_ms: u64, leg_s: u32) -> bool {
+    let leg_ms = u64::from(leg_s) * 1000;
+    media_ms + TOLERANCE_MS.max(leg_ms / 20) < leg_ms
 }
 
 /// Flags that call for a second look.

@@ -1,4 +1,5 @@
-//! Recordings that were announced again: whether the PBX still has the file that is archived.
+//! Recordings that were announced again, or turned out short: whether the PBX still has the file
+//! that is archived.
 //!
 //! A PBX whose counter began anew gives old names to new calls, and nothing else would tell. Never
 //! here: fetching, or what counts as audio.
@@ -10,6 +11,7 @@ use super::custody::{self, Entry};
 use super::recordings::{self, Announced};
 use super::{Db, Error, Tx, all, execute, first, parsed};
 use crate::model::digest::Digest;
+use crate::model::doubt;
 use crate::model::event::FetchPath;
 use crate::model::id::{PbxName, RecordingId};
 use crate::model::time::UtcMs;
@@ -57,6 +59,32 @@ pub fn announced_again(tx: &mut Tx, one: &Announced, due_after_ms: i64) -> Resul
     ];
     if execute(tx, "try what was given up", sql, row)? > 0 {
         custody::append(tx, &Entry::of_service(one.at, "announced again", &one.id))?;
+    }
+    Ok(())
+}
+
+/// How long a leg lasted may come to light after its recording was archived. One that is short by
+/// then is flagged, and what the PBX has by now is kept beside it, should that be more.
+pub fn found_short(tx: &mut Tx, call_of_pbx: [&str; 2]) -> Result<(), Error> {
+    let sql = "SELECT r.id, r.media_ms, r.duration_s FROM recording r \
+        INDEXED BY recording_by_call WHERE r.call = ?1 AND r.pbx = ?2 \
+          AND r.state = 'archived' AND r.duration_s IS NOT NULL AND r.media_ms IS NOT NULL \
+          AND r.media_flags NOT LIKE '%short%' AND r.announced_flags NOT LIKE '%conflict%' \
+          AND NOT EXISTS (SELECT 1 FROM recording o INDEXED BY recording_by_call \
+            WHERE o.call = r.call AND o.pbx = r.pbx AND o.leg = r.leg AND o.id <> r.id)";
+    let what = "see whether what is archived is short";
+    let lengths = all(tx, what, sql, call_of_pbx, |row| {
+        let (media_ms, leg_s) = (row.get::<_, i64>(1)? as u64, row.get(2)?);
+        Ok((row.get::<_, i64>(0)?, doubt::is_short(media_ms, leg_s)))
+    })?;
+    for (row, _) in lengths.into_iter().filter(|(_, is_short)| *is_short) {
+        let sql = "UPDATE recording SET media_flags = json_insert(media_flags, '$[#]', 'short') \
+            WHERE id = ?1";
+        execute(tx, "flag what is short", sql, [row])?;
+        let sql = "INSERT INTO comparison (recording_id, due_ms, tries) \
+            SELECT id, archived_ms, 0 FROM recording WHERE id = ?1 AND fetch_path IS NOT NULL \
+            ON CONFLICT DO UPDATE SET tries = 0, due_ms = excluded.due_ms WHERE due_ms IS NULL";
+        execute(tx, "plan to compare what is short", sql, [row])?;
     }
     Ok(())
 }

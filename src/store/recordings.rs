@@ -135,6 +135,7 @@ pub(super) fn follow(tx: &mut Tx, call_id: i64, id: &CallId) -> Result<(), Error
     if execute(tx, "have recordings follow their call", FOLLOW, key)? > 0 {
         let of_call = "INDEXED BY recording_by_call WHERE r.call = ?1 AND r.pbx = ?2";
         note_lengths(tx, of_call, [call, pbx])?;
+        comparison::found_short(tx, [call, pbx])?;
     }
     Ok(())
 }

@@ -147,3 +147,37 @@ fn a_file_that_the_pbx_has_deleted_meanwhile_is_asked_for_a_day_long() {
     assert_eq!(pbx.requests_of(RECORDING).len(), 1 + 24);
     assert_eq!(inside.files.number("SELECT count(*) FROM recordings"), 1);
 }
+
+/// The leg's end is told after its recording was archived, as far as the PBX had written it.
+#[test]
+fn what_turns_out_short_is_flagged_and_fetched_again() {
+    let pbx = Pbx::start();
+    let whole = audio(ANOTHER);
+    pbx.script(
+        ANOTHER,
+        [Answer::ok(&whole[..30 * 144]), Answer::ok(&*whole)],
+    );
+    let inside = Inside::start(Setup::hq(&pbx.base_url()));
+    inside.announce("hq", ANOTHER);
+    inside.files.wait_until_read();
+    inside.turn_to_next_try();
+    let archived = "SELECT count(*) FROM recordings WHERE state = 'archived'";
+    inside.wait_for_number(archived, 1);
+    let flags = "SELECT json(flags) FROM recordings ORDER BY recording";
+    assert_eq!(inside.files.rows(flags), [json!([])]);
+    let ended = r#"{"Event":"incoming","User":"204","Finishtype":"Ok","Duration":"00:06",
+        "Id":"230307142318_40-2"}"#;
+    inside.post("hq", ended);
+    inside.wait_for_number(archived, 2);
+    assert_eq!(
+        inside.files.rows(flags),
+        [json!(["short"]), json!(["conflict"])]
+    );
+    let original = "SELECT json_quote(original_sha256) FROM recordings WHERE recording LIKE '%~%'";
+    let digest = Digest::of(&whole).to_string();
+    assert_eq!(inside.files.rows(original), [json!(digest)]);
+    // Once, however often the call is read again.
+    inside.post("hq", ended);
+    inside.files.wait_until_read();
+    assert_eq!(pbx.requests_of(ANOTHER).len(), 2);
+}
