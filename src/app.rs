@@ -11,7 +11,7 @@ pub mod sockets;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +49,11 @@ const LAST_WORDS_MAX: Duration = Duration::from_secs(1);
 /// Where the index lies.
 pub fn index_path(settings: &Settings) -> PathBuf {
     settings.data_dir.join("index.sqlite")
+}
+
+/// Fails, naming the process, where one works this directory already.
+pub fn refuse_a_second(data_dir: &Path) -> anyhow::Result<()> {
+    lock::Lock::take(data_dir).map(drop)
 }
 
 /// The service, running.

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use crate::model::call::Call;
 use crate::model::filter::{Filter, Place};
-use crate::model::id::{CallId, CallName, PbxName, RecordingId, RecordingName};
+use crate::model::id::{CallId, CallName, LegId, PbxName, RecordingId, RecordingName};
 use crate::model::vendor::Vendor;
 use crate::store::custody::{self, CustodyRow};
 use crate::store::events::{self, EventRow};
@@ -128,9 +128,16 @@ pub fn find(db: &Db, text: &str) -> Result<Found, Error> {
             return Ok(found);
         }
     }
-    let leg = Vendor::ThreeCx.leg_of(name).map(|leg| leg.call);
-    for call in name.parse::<CallName>().ok().into_iter().chain(leg) {
-        let found = at(search::pbxs_of_call(db, &call)?);
+    let leg = leg_of(name);
+    let of_leg = leg.as_ref().map(|leg| leg.call.clone());
+    for call in name.parse::<CallName>().ok().into_iter().chain(of_leg) {
+        let mut found = at(search::pbxs_of_call(db, &call)?);
+        if let Some(leg) = &leg {
+            let has_it = |pbx: &PbxName| search::has_leg(db, pbx, leg);
+            let has_it: Vec<bool> = found.iter().map(has_it).collect::<Result<_, _>>()?;
+            let mut has_it = has_it.into_iter();
+            found.retain(|_| has_it.next().unwrap_or(false));
+        }
         let id = |pbx| CallId {
             pbx,
             call: call.clone(),
@@ -140,6 +147,12 @@ pub fn find(db: &Db, text: &str) -> Result<Found, Error> {
         }
     }
     Ok(Found::Nothing)
+}
+
+/// The leg that an id means, with or without the PBX before it; `…-0`, which rings, is the call's.
+pub fn leg_of(text: &str) -> Option<LegId> {
+    let name = text.rsplit_once('/').map_or(text, |(_, name)| name);
+    Vendor::ThreeCx.leg_of(name)
 }
 
 fn one<T: ToString>(

@@ -133,14 +133,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let parsed = match Arguments::try_parse_from(&arguments) {
         Ok(parsed) => parsed,
         Err(error) => {
+            if error.use_stderr() {
+                // It quotes the arguments.
+                eprintln!("{}", output::printable_lines(&error.render().to_string()));
+                return Exit::Usage.into();
+            }
             // Help goes to stdout and is no error. A closed pipe is none either.
             let _ = error.print();
-            let exit = if error.use_stderr() {
-                Exit::Usage
-            } else {
-                Exit::Done
-            };
-            return exit.into();
+            return Exit::Done.into();
         }
     };
     let ended = block_on(parsed.verb.run(&parsed.config, &program));
@@ -167,7 +167,7 @@ fn report(error: &anyhow::Error) -> Exit {
         output::printable_lines(&format!("{error:#}"))
     );
     if let Some(advice) = trouble.and_then(|trouble| trouble.advice.as_ref()) {
-        eprintln!("try: {advice}");
+        eprintln!("try: {}", output::printable(advice));
     }
     trouble.map_or(Exit::Failed, |trouble| trouble.exit)
 }

@@ -122,6 +122,7 @@ pub(super) fn lookouts(settings: &Settings, world: &World) -> Vec<(Foreteller, C
             vendor: pbx.vendor,
             client: client.clone(),
             not_recorded: pbx.not_recorded.clone(),
+            source_keeps: pbx.source_keeps,
         };
         let comparer = Comparer {
             store: world.store.clone(),

@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::search::{legs, transfer};
 use super::{Exit, output};
 use crate::app::sockets::Sockets;
-use crate::app::{Service, index_path};
+use crate::app::{self, Service, index_path};
 use crate::catalog::status::counted;
 use crate::catalog::{self, verify::verify};
 use crate::clock::Clock;
@@ -31,6 +31,7 @@ use crate::random;
 use crate::store::Reader;
 use crate::store::search::{RecordingRow, attempts};
 
+const DATA_DIR: &str = "data";
 const FIRST_LINE: &str = "# Written by `callvault demo`.";
 const LOOK: Duration = Duration::from_millis(100);
 /// With nothing newly archived for so long, the demo has failed.
@@ -54,6 +55,7 @@ pub async fn run(arguments: Arguments, program: &OsString) -> anyhow::Result<Exi
     let directory = directory(arguments.dir)?;
     let pbx = Listener::bind((Ipv4Addr::LOCALHOST, 0).into())?;
     let secret = random::hex::<16>().context("make a secret")?;
+    app::refuse_a_second(&directory.join(DATA_DIR))?;
     let file = write_settings(&directory, pbx.local_addr(), &secret, arguments.port)?;
     let settings = config::load(&file)?;
     tokio::spawn(pbx.serve(
@@ -146,7 +148,7 @@ fn write_settings(
     }
     let text = format!(
         r#"{FIRST_LINE}
-data_dir = "data"
+data_dir = "{DATA_DIR}"
 
 [listen]
 hook = "127.0.0.1:0"

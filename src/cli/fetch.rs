@@ -107,7 +107,7 @@ pub async fn run(arguments: Arguments, settings: &Settings) -> anyhow::Result<Ex
     Ok(tally.exit())
 }
 
-/// The recordings that ids name, a call's all.
+/// The recordings that ids name: a call's all, a leg's own.
 pub fn named(ids: &[String], reader: &Reader, verb: &str) -> anyhow::Result<Vec<RecordingRow>> {
     let mut rows: Vec<RecordingRow> = Vec::new();
     for id in ids {
@@ -115,14 +115,18 @@ pub fn named(ids: &[String], reader: &Reader, verb: &str) -> anyhow::Result<Vec<
             Found::Recording(id) => {
                 rows.extend(catalog::recording(reader, &id)?.map(|detail| detail.row));
             }
-            Found::Call(id) => rows.extend(catalog::recordings(
-                reader,
-                &Filter {
-                    pbx: Some(id.pbx),
-                    call: Some(id.call),
+            Found::Call(call) => {
+                let filter = Filter {
+                    pbx: Some(call.pbx),
+                    call: Some(call.call),
                     ..Filter::default()
-                },
-            )?),
+                };
+                let leg = catalog::leg_of(id)
+                    .map(|leg| leg.leg)
+                    .filter(|leg| *leg > 0);
+                let of_call = catalog::recordings(reader, &filter)?.into_iter();
+                rows.extend(of_call.filter(|row| leg.is_none() || row.leg == leg));
+            }
             Found::Nothing => return Err(show::nothing(id)),
             Found::Ambiguous(ids) => return Err(show::ambiguous(id, &ids, verb)),
         }

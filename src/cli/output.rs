@@ -4,7 +4,7 @@
 //! turn the direction of text, are shown as `\u{…}`; what is longer than any honest value is cut.
 
 use std::fmt::Write as _;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -22,13 +22,19 @@ pub fn printable(text: &str) -> String {
             safe.push('…');
             break;
         }
-        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        match c.is_control() || turns {
+        match is_unseen(c) {
             true => write!(safe, "\\u{{{:x}}}", u32::from(c)).expect("a String takes all"),
             false => safe.push(c),
         }
     }
     safe
+}
+
+/// Controls, and what is not seen but turns text, breaks lines or hides between letters.
+fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// The same line by line, where line ends are our own.
@@ -37,19 +43,28 @@ pub fn printable_lines(text: &str) -> String {
     lines.join("\n")
 }
 
-/// One object a line.
+/// One object a line. What is not seen is escaped, which means the same to who reads it.
 pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
-    serde_json::to_writer(&mut out, value)?;
-    out.write_all(b"\n")?;
-    Ok(())
+    let mut text = String::new();
+    for c in serde_json::to_string(value)?.chars() {
+        match is_unseen(c) {
+            // None of them is beyond the first plane.
+            true => write!(text, "\\u{:04x}", u32::from(c))?,
+            false => text.push(c),
+        }
+    }
+    line(&text)
 }
 
 /// A head line of the objects' keys, where it is the beginning, and a line each.
 pub fn csv<T: Serialize + JsonSchema>(values: &[T], with_head: bool) -> anyhow::Result<()> {
-    io::stdout()
-        .lock()
-        .write_all(&table::csv(values, with_head))?;
+    let table = table::csv(values, with_head);
+    let mut out = io::stdout().lock();
+    match out.is_terminal() {
+        // A file gets what there is; whoever looks sees it as in any table.
+        true => writeln!(out, "{}", printable_lines(&String::from_utf8_lossy(&table)))?,
+        false => out.write_all(&table)?,
+    }
     Ok(())
 }
 
@@ -125,6 +140,7 @@ mod tests {
         assert_eq!(printable("+49 30 → Büro"), "+49 30 → Büro");
         assert_eq!(printable("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\\u{a}");
         assert_eq!(printable("\u{202e}gpj"), "\\u{202e}gpj");
+        assert_eq!(printable("a\u{200b}b\u{2028}"), "a\\u{200b}b\\u{2028}");
         let long = "x".repeat(super::SHOWN_MAX_CHARS);
         assert_eq!(printable(&long), long);
         assert_eq!(printable(&format!("{long}yz")), format!("{long}…"));

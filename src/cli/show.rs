@@ -58,7 +58,9 @@ pub fn nothing(id: &str) -> anyhow::Error {
 }
 
 pub fn ambiguous(id: &str, ids: &[String], verb: &str) -> anyhow::Error {
-    let advice = format!("callvault {verb} {}", ids[0]);
+    // What it cannot do without.
+    let more = if verb == "fetch" { " -o DIR" } else { "" };
+    let advice = format!("callvault {verb} {}{more}", ids[0]);
     Trouble::usage(
         anyhow!("{id} is ambiguous: it may be {}", ids.join(" or ")),
         advice,

@@ -8,6 +8,7 @@ use rusqlite::params;
 use super::{Db, Error, Tx, all, execute, parsed};
 use crate::model::call::Call;
 use crate::model::id::{CallId, LegId, PbxName};
+use crate::model::job::PAUSE_MAX;
 use crate::model::time::UtcMs;
 
 /// After the end event, and then after each try that found nothing: three tries within a day.
@@ -26,6 +27,8 @@ pub struct Due {
     /// None where only a later leg tells of this one.
     pub extension: Option<String>,
     pub tries: u32,
+    /// When the last end event of its call came.
+    pub ended: UtcMs,
 }
 
 impl Due {
@@ -71,7 +74,8 @@ pub fn expect(tx: &mut Tx, call_id: i64, call: &Call) -> Result<(), Error> {
 const LEGS_MAX: u32 = 100;
 
 pub fn due(db: &Db, pbx: &PbxName, now: UtcMs, most: u32) -> Result<Vec<Due>, Error> {
-    let sql = "SELECT f.call_id, c.pbx, c.call, f.leg, l.extension, f.tries \
+    let sql = "SELECT f.call_id, c.pbx, c.call, f.leg, l.extension, f.tries, \
+            (SELECT max(ended_ms) FROM leg WHERE call_id = f.call_id) \
         FROM foretold f JOIN call c ON c.id = f.call_id \
         LEFT JOIN leg l ON l.call_id = f.call_id AND l.leg = f.leg \
         WHERE f.due_ms <= ?1 AND c.pbx = ?3 ORDER BY f.due_ms LIMIT ?2";
@@ -91,6 +95,7 @@ pub fn due(db: &Db, pbx: &PbxName, now: UtcMs, most: u32) -> Result<Vec<Due>, Er
                 leg: row.get(3)?,
                 extension: row.get(4)?,
                 tries: row.get(5)?,
+                ended: UtcMs(row.get::<_, Option<i64>>(6)?.unwrap_or_default()),
             })
         },
     )
@@ -131,10 +136,13 @@ pub fn missed(tx: &mut Tx, due: &Due, now: UtcMs) -> Result<(), Error> {
     Ok(())
 }
 
-/// The PBX did not answer: that was no try.
+/// The PBX did not answer, or let nobody in: that was no try. The longer that goes on, the less
+/// often it is asked.
 pub fn put_off(tx: &mut Tx, due: &Due, now: UtcMs) -> Result<(), Error> {
     let sql = "UPDATE foretold SET due_ms = ?3 WHERE call_id = ?1 AND leg = ?2";
-    let next = now.plus(PAUSES[0]).0;
+    let waited_ms = u64::try_from(now.0.saturating_sub(due.ended.0)).unwrap_or(0);
+    let pause = Duration::from_millis(waited_ms) / 10;
+    let next = now.plus(pause.clamp(PAUSES[0], PAUSE_MAX)).0;
     execute(
         tx,
         "put off looking for a recording",
@@ -144,7 +152,7 @@ pub fn put_off(tx: &mut Tx, due: &Due, now: UtcMs) -> Result<(), Error> {
     Ok(())
 }
 
-/// It was found, or is not looked for by policy: never again.
+/// It was found, is not looked for by policy, or its PBX has deleted it by now: never again.
 pub fn settled(tx: &mut Tx, due: &Due) -> Result<(), Error> {
     let sql = "UPDATE foretold SET due_ms = NULL, tries = max(tries, 1) \
         WHERE call_id = ?1 AND leg = ?2";

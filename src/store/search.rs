@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::{Db, Error, all, first, parsed};
 use crate::model::call::Call;
 use crate::model::filter::{Filter, Place};
-use crate::model::id::{CallName, PbxName, RecordingId};
+use crate::model::id::{CallName, LegId, PbxName, RecordingId};
 
 /// A recording as every output shows it. Durations in seconds; unknown is null.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -181,6 +181,17 @@ pub fn pbxs_of_call(db: &Db, call: &CallName) -> Result<Vec<PbxName>, Error> {
     all(db, "look for a call", sql, [call.as_str()], |row| {
         parsed(row.get(0)?)
     })
+}
+
+/// Whether a call has a leg, or a recording of it. Each has leg 0: what rings before it is answered.
+pub fn has_leg(db: &Db, pbx: &PbxName, leg: &LegId) -> Result<bool, Error> {
+    let sql = "SELECT ?3 = 0 \
+        OR EXISTS (SELECT 1 FROM call c JOIN leg l ON l.call_id = c.id \
+            WHERE c.pbx = ?1 AND c.call = ?2 AND l.leg = ?3) \
+        OR EXISTS (SELECT 1 FROM recording INDEXED BY recording_by_call \
+            WHERE pbx = ?1 AND call = ?2 AND leg = ?3)";
+    let key = params![pbx.as_str(), leg.call.as_str(), leg.leg];
+    Ok(first(db, "look for a leg", sql, key, |row| row.get(0))?.unwrap_or(false))
 }
 
 /// The PBXs that have a recording of this name.

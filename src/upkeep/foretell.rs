@@ -2,6 +2,8 @@
 //! be foretold from its leg. A file that is there is logged as if it had been announced, and goes
 //! the way of all others.
 
+use std::time::Duration;
+
 use crate::clock::Clock;
 use crate::model::chain::chain;
 use crate::model::id::{PbxName, RecordingId};
@@ -24,6 +26,8 @@ pub struct Foreteller {
     pub client: Client,
     /// Extensions that are not recorded by policy.
     pub not_recorded: Vec<String>,
+    /// How long the PBX keeps its files.
+    pub source_keeps: Duration,
 }
 
 /// What looking for a recording came to.
@@ -74,11 +78,14 @@ impl Foreteller {
                 .write(move |tx| foretold::missed(tx, &due, now))
                 .await
                 .map(|()| false),
-            Sight::Unknown => self
-                .store
-                .write(move |tx| foretold::put_off(tx, &due, now))
-                .await
-                .map(|()| false),
+            Sight::Unknown => {
+                let is_past = now >= due.ended.plus(self.source_keeps);
+                let put_off = self.store.write(move |tx| match is_past {
+                    true => foretold::settled(tx, &due),
+                    false => foretold::put_off(tx, &due, now),
+                });
+                put_off.await.map(|()| false)
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 
 use crate::support::calls::RECORDINGS;
+use crate::support::demo::Demo;
 use crate::support::vault::files_below;
 
 const EVENTS: &str = include_str!("../corpus/vendor_events.jsonl");
@@ -81,4 +82,16 @@ fn the_demo_fails_where_something_is_not_verified() {
         let found = (output.status.code(), verified(&output));
         assert_eq!(found, (Some(code), count), "{output:?}");
     }
+}
+
+#[test]
+fn a_second_demo_leaves_the_first_alone() {
+    let first = Demo::start();
+    let settings = first.directory().join("callvault.toml");
+    let before = fs::read_to_string(&settings).unwrap();
+    let second = demo(first.directory());
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert_eq!(second.status.code(), Some(1), "{said}");
+    assert!(said.contains("is already worked by process"), "{said}");
+    assert_eq!(fs::read_to_string(&settings).unwrap(), before);
 }

@@ -61,7 +61,7 @@ fn files_are_what_was_archived(vault: &Vault) {
         for (at, (what, recordings)) in [
             (vec!["230307142318_40"], &CALL[..]),
             (vec!["hq/230307142318_40"], &CALL[..]),
-            (vec!["230307142318_40-2"], &CALL[..]),
+            (vec!["230307142318_40-2"], &CALL[1..]),
             (vec!["hq/230307142318_40-2-1"], &CALL[1..]),
             (vec![CALL[0], CALL[1], "230307142318_40"], &CALL[..]),
             (vec!["--number", "420774852629"], &RECORDINGS[9..]),

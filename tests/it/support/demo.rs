@@ -43,6 +43,10 @@ impl Demo {
         demo
     }
 
+    pub fn directory(&self) -> &Path {
+        self.dir.path()
+    }
+
     pub fn admin(&self) -> SocketAddr {
         let listen = read(&self.dir.path().join("data/listen.json"));
         let listen: Value = serde_json::from_str(&listen).expect("listen.json is JSON");
