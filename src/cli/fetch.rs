@@ -24,7 +24,7 @@ use crate::store::search::RecordingRow;
 
 #[derive(Args)]
 pub struct Arguments {
-    /// Recordings, or calls for all their recordings
+    /// Recordings, or calls or legs for all their recordings
     #[arg(value_name = "ID")]
     ids: Vec<String>,
     #[command(flatten)]

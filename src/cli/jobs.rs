@@ -27,7 +27,7 @@ enum Act {
     List,
     /// Make recordings due at once, and give them a new window before they are given up
     Retry {
-        /// Recordings, or calls for all their recordings
+        /// Recordings, or calls or legs for all their recordings
         #[arg(value_name = "ID", required_unless_present = "all_failed")]
         ids: Vec<String>,
         /// Every recording that has failed

@@ -21,7 +21,7 @@ const NOTED_TOGETHER: usize = 200;
 
 #[derive(Args)]
 pub struct Arguments {
-    /// Recordings, or calls for all their recordings
+    /// Recordings, or calls or legs for all their recordings
     #[arg(value_name = "ID", conflicts_with_all = ["all", "sample"])]
     ids: Vec<String>,
     /// Everything that is archived
