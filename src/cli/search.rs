@@ -264,7 +264,8 @@ fn print_recordings(rows: &[RecordingRow]) -> anyhow::Result<()> {
         return Ok(());
     }
     let head = [
-        "STARTED (LOCAL)",
+        "STARTED",
+        "LOCAL TIME",
         "DIRECTION",
         "EXTERNAL",
         "EXT",
@@ -280,6 +281,7 @@ fn print_recordings(rows: &[RecordingRow]) -> anyhow::Result<()> {
             .map(u64::from)
             .or(row.media_duration_s.map(|s| s as u64));
         vec![
+            output::or_dash(row.started_at.as_deref()),
             output::or_dash(row.started_at_local.as_deref().map(short_local)),
             output::or_dash(row.direction.as_deref()),
             output::or_dash(row.external.as_deref()),
@@ -303,7 +305,8 @@ fn print_calls(calls: &[Call]) -> anyhow::Result<()> {
         return Ok(());
     }
     let head = [
-        "STARTED (LOCAL)",
+        "STARTED",
+        "LOCAL TIME",
         "DIRECTION",
         "EXTERNAL",
         "OUTCOME",
@@ -312,9 +315,11 @@ fn print_calls(calls: &[Call]) -> anyhow::Result<()> {
         "CALL",
     ];
     let cells = |call: &Call| {
-        let started = call.started.as_ref().map(Started::local_text);
+        let started = call.started.as_ref();
+        let local = started.map(Started::local_text);
         vec![
-            output::or_dash(started.as_deref().map(short_local)),
+            output::or_dash(started.map(|started| started.utc.to_seconds())),
+            output::or_dash(local.as_deref().map(short_local)),
             output::or_dash(call.direction),
             output::or_dash(call.external.as_deref()),
             output::or_dash(call.outcome),
