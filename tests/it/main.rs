@@ -23,6 +23,7 @@ mod passed_over;
 mod pbx_answers;
 mod pbx_bodies;
 mod pbx_ends;
+mod pbx_pace;
 mod pbx_tls;
 mod promises;
 mod reading;

@@ -1,5 +1,6 @@
 //! What several tests need.
 
+pub mod ahead;
 pub mod answer;
 pub mod browser;
 pub mod calls;
