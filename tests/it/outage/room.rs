@@ -9,9 +9,10 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::RECORDING;
+use crate::support::calls::spooled;
 use crate::support::hook::{self, Connection, Request, target};
 use crate::support::inside::Inside;
-use crate::support::pbx::Pbx;
+use crate::support::pbx::{Answer, Pbx, audio};
 use crate::support::service::Setup;
 
 /// Logged while no recording finds room.
@@ -28,6 +29,12 @@ impl Disk {
         let mount = mount.args(["-t", "tmpfs", "-o", size, "tmpfs"]).arg(at);
         let mounted = mount.output().is_ok_and(|output| output.status.success());
         mounted.then(|| Disk(at.to_owned()))
+    }
+
+    fn grow(&self, size: &str) {
+        let mut mount = Command::new("mount");
+        let mount = mount.args(["-o", &format!("remount,{size}")]).arg(&self.0);
+        assert!(mount.status().expect("run mount").success());
     }
 }
 
@@ -93,6 +100,37 @@ fn downloads_leave_room_for_events() {
     inside.turn(Duration::from_secs(3600));
     inside.files.wait_for_recordings("archived", 1);
     assert_eq!(inside.status().reasons, Vec::<String>::new());
+}
+
+/// There is room when it begins, and no longer before it is whole.
+#[test]
+fn a_body_that_grows_into_the_reserve_is_stopped() {
+    let pbx = Pbx::start();
+    let own = audio(RECORDING);
+    let whole = own.repeat(16 * MIB / own.len());
+    pbx.script(RECORDING, [Answer::ok(whole)]);
+    let setup = Setup::hq(&pbx.base_url())
+        .archive("spool_reserve", r#""16MiB""#)
+        .archive("retry", r#"["1m"]"#);
+    let files = setup.prepare();
+    let Some(disk) = Disk::mount(&files.data_dir(), "size=24m") else {
+        eprintln!("skipped: mounting a tmpfs is not permitted here");
+        return;
+    };
+    let inside = Inside::start_on(files);
+    inside.announce("hq", RECORDING);
+    inside.files.wait_until_read();
+    inside.turn(Duration::from_secs(1));
+    inside.wait_for_attempts(1);
+    let waits = "SELECT json_array(state, code) FROM recordings";
+    let waits = inside.files.rows(waits);
+    assert_eq!(waits, [json!(["pending", "spool_full"])]);
+    assert_eq!(pbx.requests().len(), 1, "it was to begin");
+    assert_eq!(spooled(&inside.files), [""; 0], "half a body stayed");
+
+    disk.grow("size=64m");
+    inside.turn(Duration::from_secs(3600));
+    inside.files.wait_for_recordings("archived", 1);
 }
 
 #[test]
