@@ -5,9 +5,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{announce, deliver_corpus};
+use crate::support::calls::RECORDINGS;
 use crate::support::hook::{self, Request};
 use crate::support::inside::{Inside, START};
-use crate::support::pbx::{Answer, Pbx};
+use crate::support::pbx::{Answer, Pbx, audio};
 use crate::support::service::{Service, Setup};
 use crate::support::wait::wait_for;
 
@@ -164,8 +165,14 @@ fn green_when_all_is_well() {
     let spool = &status["spool"];
     assert_eq!(spool["reserve_bytes"], 1 << 20);
     assert!(spool["free_bytes"].as_u64() > Some(0));
-    assert!(spool["bytes_a_day"].as_u64() > Some(0), "{spool}");
-    assert!(spool["room_for_s"].as_u64() > Some(0), "{spool}");
+    let downloaded: usize = RECORDINGS
+        .map(|recording| audio(recording).len())
+        .iter()
+        .sum();
+    assert_eq!(spool["bytes_a_day"], downloaded);
+    let room = spool["free_bytes"].as_u64().unwrap() - (1 << 20);
+    let lasts_s = u128::from(room) * 86_400 / downloaded as u128;
+    assert_eq!(u128::from(spool["room_for_s"].as_u64().unwrap()), lasts_s);
     let text = text(&service);
     assert!(text.contains("free beyond a reserve of 1.0 MiB"), "{text}");
     assert!(
