@@ -1,7 +1,9 @@
 //! `callvault ingest`: a file of events, without the service or beside it.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
@@ -159,6 +161,39 @@ fn a_file_that_was_cut_short_goes_on_where_it_was() {
     let logged = service.rows("SELECT json_quote(CAST(raw AS TEXT)) FROM events ORDER BY seq");
     let sent: Vec<Value> = corpus().iter().map(|row| json!(row.payload)).collect();
     assert_eq!(logged, sent, "byte for byte, in order");
+}
+
+/// As on a terminal, by `script`: the bar says how much there is and how fast it goes.
+#[test]
+fn its_progress_shows_a_rate() {
+    let service = Setup::hq("http://127.0.0.1:9").prepare();
+    let file = service.dir().join("many");
+    fs::write(&file, fs::read_to_string(corpus_file()).unwrap().repeat(40)).unwrap();
+    let verb = service.verb(&["ingest", file.to_str().unwrap(), "--pbx", "hq"]);
+    let quoted = |word: &OsStr| format!("'{}'", word.to_str().unwrap());
+    let mut line = quoted(verb.get_program());
+    verb.get_args()
+        .for_each(|word| line += &format!(" {}", quoted(word)));
+    let mut script = Command::new("script");
+    script.args(["-q", "-e", "-c", &line, "/dev/null"]);
+    let terminal = script.env("TERM", "xterm").stdin(Stdio::null());
+    let output = terminal.output().expect("run script");
+    let said = String::from_utf8_lossy(&output.stdout);
+    service.secrets.assert_untold("ingest", &said);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("2960 events logged"), "{said}");
+    let bars = said.split(['\r', '\n']).filter(|bar| bar.contains("iB/"));
+    let rates = bars.filter_map(|bar| {
+        bar.split_once(" events/s")?
+            .0
+            .rsplit(' ')
+            .next()?
+            .parse()
+            .ok()
+    });
+    let rates: Vec<f64> = rates.collect();
+    let is_shown = !rates.is_empty() && rates.iter().all(|rate| *rate > 0.0);
+    assert!(is_shown, "{rates:?}: {said:?}");
 }
 
 #[test]
