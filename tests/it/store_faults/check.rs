@@ -4,6 +4,7 @@ use super::bucket;
 use crate::support::pbx::Pbx;
 use crate::support::proxy::{Fault, Proxy};
 use crate::support::service::{Service, Setup};
+use crate::support::tls::Authority;
 use crate::support::wait::wait_for;
 use crate::support::weed::Weed;
 
@@ -91,6 +92,30 @@ async fn what_is_wrong_with_a_store_is_told_apart() {
     let (status, said) = check(&sound);
     assert!(status == 1 && said.contains("cannot be reached"), "{said}");
     assert_eq!(keys(&weed, "calls").await, [""; 0], "a canary stayed");
+}
+
+/// Neither is away; both are on this machine, so the words are what tells them apart.
+#[test]
+fn a_store_that_is_not_trusted() {
+    let (authority, pbx) = (Authority::new(), Pbx::start());
+    let (untrusted, no_tls) = (Pbx::start_tls(authority.server("127.0.0.1")), Pbx::start());
+    let said_of = |endpoint: &str| {
+        let lines = bucket(endpoint, "calls", "nobody", "of-nobody");
+        let service = Setup::hq(&pbx.base_url()).store(&lines).prepare();
+        let (status, said) = check(&service);
+        let begins = said.starts_with("FAILED  store s3://calls");
+        assert!(begins && status == 1, "{status}: {said}");
+        said
+    };
+    let said = said_of(&untrusted.base_url());
+    assert!(
+        said.contains("could not write: ") && said.contains("invalid peer certificate"),
+        "{said}"
+    );
+    assert!(untrusted.requests().is_empty(), "asked without trust");
+    let said = said_of(&no_tls.base_url().replace("http:", "https:"));
+    let is_away = said.contains("cannot be reached") && !said.contains("certificate");
+    assert!(is_away, "{said}");
 }
 
 #[tokio::test]

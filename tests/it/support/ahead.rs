@@ -6,6 +6,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -43,6 +44,11 @@ impl Ahead {
     pub fn of(&self, service: &mut Service) {
         service.set_env("LD_PRELOAD", Some(self.shim.path()));
         service.set_env(FILE, self.path.to_str());
+    }
+
+    pub fn of_verb(&self, verb: &mut Command) {
+        verb.env("LD_PRELOAD", self.shim.path());
+        verb.env(FILE, &self.path);
     }
 
     /// Time passes.

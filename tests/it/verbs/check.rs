@@ -1,12 +1,22 @@
 //! `callvault check`: the settings, and whether a PBX answers to them.
 
+use std::io::{ErrorKind, Read as _};
 use std::net::{Ipv4Addr, TcpListener};
+use std::process::{Child, Stdio};
+use std::time::Duration;
 
+use crate::support::ahead::Ahead;
 use crate::support::pbx::{Answer, Pbx};
 use crate::support::service::{Output, SECRET, Service, Setup};
+use crate::support::tls::Authority;
+use crate::support::wait::wait_for;
 
 /// Where `check --online` knocks: nothing ever lies there.
 const NOTHING: &str = "/webapi/recording/callvault-check.mp3";
+const HERE: &str = "127.0.0.1";
+const WITHIN: Duration = Duration::from_secs(20);
+/// More than a PBX may be silent.
+const LONG: Duration = Duration::from_secs(31);
 
 /// All at once, so that a person mends all at once.
 const MANY_MISTAKES: &str = r#"data_dri = "/tmp/x"
@@ -287,5 +297,91 @@ fn what_serve_refuses_check_refuses() {
             let all = format!("{}{}", output.stdout, output.stderr);
             assert!(all.contains(said), "{verb} {lines}: {all}");
         }
+    }
+}
+
+/// An unknown authority's certificate is another matter than a PBX that is away.
+#[test]
+fn a_pbx_that_is_not_trusted() {
+    let (authority, dir) = (Authority::new(), tempfile::tempdir().unwrap());
+    let pbx = Pbx::start_tls(authority.server(HERE));
+    pbx.script_path(NOTHING, [Answer::status(404)]);
+    let output = online(&pbx.base_url(), "");
+    assert_eq!(output.status, 1);
+    let [line] = of_pbx(&output)[..] else {
+        panic!("{output:?}")
+    };
+    let begins = format!("FAILED  pbx hq: trust the PBX at {}: ", pbx.base_url());
+    assert!(
+        line.starts_with(&begins) && line.contains("certificate"),
+        "{line}"
+    );
+    assert!(pbx.requests().is_empty(), "asked without trust");
+
+    let ca = dir.path().join("authority.pem");
+    authority.write(&ca);
+    let output = online(&pbx.base_url(), &format!("ca_file = \"{}\"", ca.display()));
+    assert_eq!(output.status, 0, "{output:?}");
+    let no_tls = Pbx::start();
+    let base_url = no_tls.base_url().replace("http:", "https:");
+    let output = online(&base_url, "");
+    assert_eq!(output.status, 1);
+    let begins = format!("FAILED  pbx hq: reach the PBX at {base_url}: ");
+    let [line] = of_pbx(&output)[..] else {
+        panic!("{output:?}")
+    };
+    assert!(line.starts_with(&begins), "{line}");
+}
+
+/// Ended when dropped.
+struct Verb(Child);
+
+impl Drop for Verb {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Takes connections and says nothing, in the words of HTTP or of TLS.
+#[test]
+fn a_pbx_that_is_silent() {
+    for scheme in ["http", "https"] {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let base_url = format!("{scheme}://{}", listener.local_addr().unwrap());
+        let (service, ahead) = (Setup::hq(&base_url).prepare(), Ahead::by_nothing());
+        let mut verb = service.verb(&["check", "--online"]);
+        ahead.of_verb(verb.stdout(Stdio::piped()));
+        let mut verb = Verb(verb.spawn().unwrap());
+        let mut asked = None;
+        wait_for("it comes", WITHIN, || match listener.accept() {
+            Ok((mut stream, _)) => {
+                // Its first word has come: from now on it waits.
+                stream.set_nonblocking(false).unwrap();
+                stream.read_exact(&mut [0]).unwrap();
+                asked = Some(stream);
+                true
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => false,
+            Err(error) => panic!("accept: {error}"),
+        });
+        ahead.turn(LONG);
+        let mut status = None;
+        wait_for("it waits no longer", WITHIN, || {
+            status = verb.0.try_wait().unwrap();
+            status.is_some()
+        });
+        let mut said = String::new();
+        let stdout = verb.0.stdout.as_mut().unwrap();
+        stdout.read_to_string(&mut said).unwrap();
+        service.secrets.assert_untold("check", &said);
+        assert_eq!(status.unwrap().code(), Some(1), "{said}");
+        let begins = format!("FAILED  pbx hq: reach the PBX at {base_url}: ");
+        let told = said.lines().find(|line| line.starts_with(&begins));
+        assert!(
+            told.is_some_and(|line| line.contains("timed out")),
+            "{said}"
+        );
     }
 }
