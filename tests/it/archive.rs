@@ -1,6 +1,7 @@
 //! What lies in the store after recordings were archived: exactly that, once, to the byte.
 
 mod acts;
+mod changed;
 mod keys;
 mod standing;
 mod tags;
