@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::support::hook::{Request, acknowledged, target};
-use crate::support::outcome::{Archived, assert_archive_holds, codes, outcome, url};
+use crate::support::outcome::{self, Archived, assert_archive_holds, codes, outcome, url};
 use crate::support::pbx::{self, Answer, Pbx, audio};
 use crate::support::service::{Service, Setup};
 use crate::support::tls::Authority;
@@ -126,6 +126,22 @@ fn a_certificate_that_is_not_trusted_is_waited_for() {
     service.rewrite(&settings);
     service.restart();
     assert_all_archived(&service, &sites);
+}
+
+#[test]
+fn a_certificate_is_looked_at_again_by_the_schedule() {
+    let pbx = Pbx::start_tls(Authority::new().server(HERE));
+    let setup = Setup::hq(&pbx.base_url()).archive("retry", r#"["1m"]"#);
+    let service = setup.start();
+    outcome::announce(&service, FULL, None);
+    let tried = "SELECT count(*) FROM attempts WHERE ended_at IS NOT NULL";
+    wait_for("it is tried", WITHIN, || service.number(tried) == 1);
+    let found = outcome(&service, &format!("hq/{FULL}"));
+    let stood = (found.state.as_str(), found.code.as_deref(), found.attempts);
+    assert_eq!(stood, ("pending", Some("pbx_tls"), 1), "{found:?}");
+    // A minute, ±20 %; times are committed a little after the attempt has ended.
+    let pause_ms = found.pause_ms.expect("a next time");
+    assert!((47_998..=72_002).contains(&pause_ms), "{pause_ms} ms");
 }
 
 #[test]
