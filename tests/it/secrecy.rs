@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
+use serde_json::json;
 
 use crate::support::hook::{self, Request, acknowledged, target};
-use crate::support::outcome::url;
+use crate::support::outcome::{codes, url};
 use crate::support::pbx::{Answer, Pbx};
 use crate::support::people;
 use crate::support::service::{SECRET, Service, Setup};
@@ -87,6 +88,13 @@ fn a_panic_says_where_it_was_and_no_secret() {
         assert_eq!(service.log().matches(&panicked).count(), 1, "{panicked}");
         let jobs = service.cli(&["show", &format!("hq/{RECORDING}")]).stdout;
         assert_eq!(jobs.contains("panicked"), point.contains("put"), "{jobs}");
+        // By the name that it has in the operators' list.
+        let codes = codes(&service, &format!("hq/{RECORDING}"));
+        let expected = match point.contains("put") {
+            true => json!(["panicked", null]),
+            false => json!([null]),
+        };
+        assert_eq!(codes, expected);
         service.terminate();
     }
 }
