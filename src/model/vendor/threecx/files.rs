@@ -136,3 +136,34 @@ fn plain_segment(name: &str) -> bool {
     }
     !name.is_empty() && !name.starts_with('.')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// On some disks two names that differ in case are one file: no name has a capital letter.
+    #[test]
+    fn no_two_recordings_differ_in_case_only() {
+        for stem in [
+            "call",
+            "230307142318_40-2-1a",
+            "a30307142318_40-2-1",
+            "230307142318_40-2-1.mp3",
+            "230307142318_d-2-1",
+        ] {
+            let urls = [stem.to_ascii_lowercase(), stem.to_ascii_uppercase()]
+                .map(|stem| format!("https://h{RECORDING_PATH}{stem}.mp3"));
+            let [lower, upper] = urls.each_ref().map(|url| file(url).recording.to_string());
+            assert_ne!(lower, upper, "{stem}");
+            for name in [lower, upper] {
+                assert_eq!(name, name.to_ascii_lowercase(), "{stem}");
+            }
+        }
+        // An id has no letters, and its suffix is no part of the name.
+        let suffixes = ["mp3", "MP3"].map(|suffix| {
+            let url = format!("https://h{RECORDING_PATH}230307142318_40-2-1.{suffix}");
+            file(&url).recording.to_string()
+        });
+        assert_eq!(suffixes, ["230307142318_40-2-1"; 2]);
+    }
+}
