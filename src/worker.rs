@@ -27,6 +27,8 @@ use crate::store::{Error, Tx, transitions};
 const POLL: Duration = Duration::from_millis(500);
 /// A lease is released when its process is gone, at the next start; its time is for people.
 const LEASE: Duration = Duration::from_secs(3600);
+/// What its PBX deletes so soon goes before what was not served for long.
+const URGENT: Duration = Duration::from_secs(2 * 24 * 3600);
 const SETTLE_PAUSE: Duration = Duration::from_secs(1);
 
 /// How one PBX's recordings are worked.
@@ -62,6 +64,9 @@ pub struct Worker {
 struct Running {
     tasks: JoinSet<()>,
     claims: HashMap<Id, Claim>,
+    /// Claims so far, and the last of each PBX.
+    claimed: u64,
+    last: BTreeMap<PbxName, u64>,
 }
 
 impl Worker {
@@ -124,6 +129,8 @@ impl Worker {
         let claims = claims.await?;
         failpoint::after(Effect::Claim);
         for claim in claims {
+            running.claimed += 1;
+            running.last.insert(claim.id.pbx.clone(), running.claimed);
             let task = running.tasks.spawn(self.clone().work(claim.clone(), mark));
             running.claims.insert(task.id(), claim);
         }
@@ -138,6 +145,7 @@ impl Worker {
                 .values()
                 .filter(|claim| claim.id.pbx == *pbx)
                 .count(),
+            last: running.last.get(pbx).copied().unwrap_or_default(),
             limits: limits.clone(),
         };
         self.plan.limits.iter().map(queue).collect()
@@ -267,7 +275,20 @@ async fn archive(world: &World, claim: Claim) -> Result<(), StageError> {
 struct Queue {
     pbx: PbxName,
     running: usize,
+    /// Its last claim, of all claims; 0 where it had none.
+    last: u64,
     limits: Limits,
+}
+
+impl Queue {
+    /// The least comes first: of the PBX with the fewest running, what it will delete soon, then of
+    /// the one that was served longest ago.
+    fn rank(&self, announced: UtcMs, now: UtcMs) -> (usize, u64, UtcMs) {
+        let deleted = announced.plus(self.limits.source_keeps);
+        let is_urgent = deleted < now.plus(URGENT);
+        let turn = if is_urgent { 0 } else { self.last + 1 };
+        (self.running, turn, deleted)
+    }
 }
 
 /// How many recordings may run at a time, and how many more now.
@@ -285,8 +306,8 @@ impl Places {
     }
 }
 
-/// Claims in one transaction what may run now. Fair between PBXs: the one with the fewest running
-/// is served next, and among equals the recording that its PBX will delete first.
+/// Claims in one transaction what may run now, fairly between PBXs, and of each the recording that
+/// it will delete first.
 fn claim(
     tx: &mut Tx,
     now: UtcMs,
@@ -297,9 +318,10 @@ fn claim(
         claims::ripen(tx, &queue.pbx, now)?;
     }
     let mut claimed = Vec::new();
+    let mut nth = queues.iter().map(|queue| queue.last).max().unwrap_or(0);
     while places.free > 0 {
         let without = queues.iter().filter(|queue| queue.running == 0).count();
-        let mut next: Option<((usize, UtcMs), &mut Queue, i64)> = None;
+        let mut next: Option<(_, &mut Queue, i64)> = None;
         for queue in queues
             .iter_mut()
             .filter(|queue| places.are_for(queue, without))
@@ -307,13 +329,14 @@ fn claim(
             let Some((row, announced)) = claims::oldest_ripe(tx, &queue.pbx)? else {
                 continue;
             };
-            let rank = (queue.running, announced.plus(queue.limits.source_keeps));
+            let rank = queue.rank(announced, now);
             if next.as_ref().is_none_or(|(best, ..)| rank < *best) {
                 next = Some((rank, queue, row));
             }
         }
         let Some((_, queue, row)) = next else { break };
-        queue.running += 1;
+        nth += 1;
+        (queue.running, queue.last) = (queue.running + 1, nth);
         places.free -= 1;
         claimed.extend(claims::claim(tx, row, now, now.plus(LEASE))?);
     }

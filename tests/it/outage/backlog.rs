@@ -121,6 +121,23 @@ fn a_small_backlog_does_not_wait_for_a_large_one() {
     assert!(last < 40, "the last of five is number {last}: {asked:?}");
 }
 
+/// The third has the youngest recordings, and two of the others are always under way.
+#[test]
+fn no_pbx_is_last_for_want_of_workers() {
+    let mut pbxs = ["a", "b", "c"].map(|name| Away::new(name, 20));
+    let setup = Setup::new()
+        .archive("retry", r#"["30m"]"#)
+        .archive("workers", "2");
+    let setup = pbxs.iter().fold(setup, |setup, away| away.setup(setup, ""));
+    let inside = Inside::start(setup);
+    for away in &pbxs {
+        away.announce(&inside);
+    }
+    let asked = drained(&inside, &mut pbxs);
+    let first = of(&asked[..30], "c").len();
+    assert!((8..=12).contains(&first), "{first} of ten: {asked:?}");
+}
+
 #[test]
 fn what_its_pbx_deletes_first_goes_first() {
     let mut pbxs = [Away::new("keeps-long", 6), Away::new("keeps-a-day", 6)];
