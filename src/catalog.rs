@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use crate::model::call::Call;
 use crate::model::filter::{Filter, Place};
-use crate::model::id::{CallId, CallName, LegId, PbxName, RecordingId, RecordingName};
+use crate::model::id::{CallId, CallName, PbxName, RecordingId, RecordingName};
 use crate::model::vendor::Vendor;
 use crate::store::custody::{self, CustodyRow};
 use crate::store::events::{self, EventRow};
@@ -32,7 +32,8 @@ pub type Explain = fn(code: &str) -> Option<(&'static str, &'static str)>;
 /// What an id on the command line or in a path means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
-    Call(CallId),
+    /// And the leg of it, where the id is a leg's.
+    Call(CallId, Option<u32>),
     Recording(RecordingId),
     Nothing,
     /// The same id at several PBXs: each whole id it may mean.
@@ -128,37 +129,34 @@ pub fn find(db: &Db, text: &str) -> Result<Found, Error> {
             return Ok(found);
         }
     }
-    let leg = leg_of(name);
+    let leg = Vendor::ThreeCx.leg_of(name);
     let of_leg = leg.as_ref().map(|leg| leg.call.clone());
     for call in name.parse::<CallName>().ok().into_iter().chain(of_leg) {
-        let mut found = at(search::pbxs_of_call(db, &call)?);
-        if let Some(leg) = &leg {
-            let has_it = |pbx: &PbxName| search::has_leg(db, pbx, leg);
-            let has_it: Vec<bool> = found.iter().map(has_it).collect::<Result<_, _>>()?;
-            let mut has_it = has_it.into_iter();
-            found.retain(|_| has_it.next().unwrap_or(false));
+        let mut found = Vec::new();
+        for pbx in at(search::pbxs_of_call(db, &call)?) {
+            let has_it = match &leg {
+                Some(leg) => search::has_leg(db, &pbx, leg)?,
+                None => true,
+            };
+            found.extend(has_it.then_some(pbx));
         }
         let id = |pbx| CallId {
             pbx,
             call: call.clone(),
         };
-        if let Some(found) = one(found, id, Found::Call) {
+        // What rings before anybody answers has the call's id with leg 0.
+        let number = leg.as_ref().map(|leg| leg.leg).filter(|leg| *leg > 0);
+        if let Some(found) = one(found, id, |call| Found::Call(call, number)) {
             return Ok(found);
         }
     }
     Ok(Found::Nothing)
 }
 
-/// The leg that an id means, with or without the PBX before it; `…-0`, which rings, is the call's.
-pub fn leg_of(text: &str) -> Option<LegId> {
-    let name = text.rsplit_once('/').map_or(text, |(_, name)| name);
-    Vendor::ThreeCx.leg_of(name)
-}
-
 fn one<T: ToString>(
     mut pbxs: Vec<PbxName>,
     id: impl Fn(PbxName) -> T,
-    found: fn(T) -> Found,
+    found: impl Fn(T) -> Found,
 ) -> Option<Found> {
     match pbxs.len() {
         0 => None,

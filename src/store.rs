@@ -104,6 +104,24 @@ pub enum Error {
 }
 
 impl Error {
+    /// What a row holds cannot be read; others can.
+    pub fn is_of_a_row(&self) -> bool {
+        use rusqlite::Error::{
+            FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error,
+        };
+        match self {
+            Error::Damaged { .. } => true,
+            Error::Statement { source, .. } => matches!(
+                source,
+                FromSqlConversionFailure(..)
+                    | IntegralValueOutOfRange(..)
+                    | InvalidColumnType(..)
+                    | Utf8Error(..)
+            ),
+            _ => false,
+        }
+    }
+
     fn sqlite_failure(&self) -> Option<rusqlite::ffi::Error> {
         match self {
             Error::Statement { source, .. } => source.sqlite_error().copied(),

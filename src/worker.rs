@@ -2,6 +2,8 @@
 //!
 //! Never here: what a failure means (`pipeline`'s table says), or what a stage does.
 
+mod choosing;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,12 +25,12 @@ use crate::store::attempts::Failure;
 use crate::store::claims::{self, Claim};
 use crate::store::{Error, Tx, transitions};
 
+use choosing::{Places, Queue, claim};
+
 /// How soon work is noticed that another process made.
 const POLL: Duration = Duration::from_millis(500);
 /// A lease is released when its process is gone, at the next start; its time is for people.
 const LEASE: Duration = Duration::from_secs(3600);
-/// What its PBX deletes so soon goes before what was not served for long.
-const URGENT: Duration = Duration::from_secs(2 * 24 * 3600);
 const SETTLE_PAUSE: Duration = Duration::from_secs(1);
 
 /// How one PBX's recordings are worked.
@@ -268,79 +270,6 @@ async fn archive(world: &World, claim: Claim) -> Result<(), StageError> {
         tracing::warn!(recording = %id, error = chain(&error), "local copy stays");
     }
     Ok(())
-}
-
-/// One PBX's place among the others.
-#[derive(Debug, Clone)]
-struct Queue {
-    pbx: PbxName,
-    running: usize,
-    /// Its last claim, of all claims; 0 where it had none.
-    last: u64,
-    limits: Limits,
-}
-
-impl Queue {
-    /// The least comes first: of the PBX with the fewest running, what it will delete soon, then of
-    /// the one that was served longest ago.
-    fn rank(&self, announced: UtcMs, now: UtcMs) -> (usize, u64, UtcMs) {
-        let deleted = announced.plus(self.limits.source_keeps);
-        let is_urgent = deleted < now.plus(URGENT);
-        let turn = if is_urgent { 0 } else { self.last + 1 };
-        (self.running, turn, deleted)
-    }
-}
-
-/// How many recordings may run at a time, and how many more now.
-struct Places {
-    workers: usize,
-    free: usize,
-}
-
-impl Places {
-    /// A place is kept for each PBX of which none runs, as far as half of them go: others that
-    /// answer a byte a second would hold them all.
-    fn are_for(&self, queue: &Queue, without: usize) -> bool {
-        let kept = without.min(self.workers / 2);
-        queue.running < queue.limits.concurrency && (queue.running == 0 || self.free > kept)
-    }
-}
-
-/// Claims in one transaction what may run now, fairly between PBXs, and of each the recording that
-/// it will delete first.
-fn claim(
-    tx: &mut Tx,
-    now: UtcMs,
-    mut places: Places,
-    queues: &mut [Queue],
-) -> Result<Vec<Claim>, Error> {
-    for queue in &*queues {
-        claims::ripen(tx, &queue.pbx, now)?;
-    }
-    let mut claimed = Vec::new();
-    let mut nth = queues.iter().map(|queue| queue.last).max().unwrap_or(0);
-    while places.free > 0 {
-        let without = queues.iter().filter(|queue| queue.running == 0).count();
-        let mut next: Option<(_, &mut Queue, i64)> = None;
-        for queue in queues
-            .iter_mut()
-            .filter(|queue| places.are_for(queue, without))
-        {
-            let Some((row, announced)) = claims::oldest_ripe(tx, &queue.pbx)? else {
-                continue;
-            };
-            let rank = queue.rank(announced, now);
-            if next.as_ref().is_none_or(|(best, ..)| rank < *best) {
-                next = Some((rank, queue, row));
-            }
-        }
-        let Some((_, queue, row)) = next else { break };
-        nth += 1;
-        (queue.running, queue.last) = (queue.running + 1, nth);
-        places.free -= 1;
-        claimed.extend(claims::claim(tx, row, now, now.plus(LEASE))?);
-    }
-    Ok(claimed)
 }
 
 /// What becomes of a recording that was not archived.

@@ -92,7 +92,7 @@ fn recording(reader: &Reader, text: &str) -> anyhow::Result<String> {
     match catalog::find(reader, text)? {
         Found::Recording(id) => Ok(id.to_string()),
         Found::Ambiguous(ids) => Err(show::ambiguous(text, &ids, "custody list --recording")),
-        Found::Call(id) => {
+        Found::Call(id, _) => {
             let error = anyhow!("{id} is a call, and entries are of recordings");
             Err(Trouble::usage(error, format!("callvault show {id}")))
         }

@@ -115,15 +115,12 @@ pub fn named(ids: &[String], reader: &Reader, verb: &str) -> anyhow::Result<Vec<
             Found::Recording(id) => {
                 rows.extend(catalog::recording(reader, &id)?.map(|detail| detail.row));
             }
-            Found::Call(call) => {
+            Found::Call(call, leg) => {
                 let filter = Filter {
                     pbx: Some(call.pbx),
                     call: Some(call.call),
                     ..Filter::default()
                 };
-                let leg = catalog::leg_of(id)
-                    .map(|leg| leg.leg)
-                    .filter(|leg| *leg > 0);
                 let of_call = catalog::recordings(reader, &filter)?.into_iter();
                 rows.extend(of_call.filter(|row| leg.is_none() || row.leg == leg));
             }

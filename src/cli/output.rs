@@ -16,12 +16,16 @@ const SHOWN_MAX_CHARS: usize = 2048;
 
 /// Text that changes nothing on a terminal but the place it stands in.
 pub fn printable(text: &str) -> String {
+    let mut safe = escaped(text.chars().take(SHOWN_MAX_CHARS));
+    if text.chars().nth(SHOWN_MAX_CHARS).is_some() {
+        safe.push('…');
+    }
+    safe
+}
+
+fn escaped(text: impl Iterator<Item = char>) -> String {
     let mut safe = String::new();
-    for (at, c) in text.chars().enumerate() {
-        if at == SHOWN_MAX_CHARS {
-            safe.push('…');
-            break;
-        }
+    for c in text {
         match is_unseen(c) {
             true => write!(safe, "\\u{{{:x}}}", u32::from(c)).expect("a String takes all"),
             false => safe.push(c),
@@ -62,7 +66,11 @@ pub fn csv<T: Serialize + JsonSchema>(values: &[T], with_head: bool) -> anyhow::
     let mut out = io::stdout().lock();
     match out.is_terminal() {
         // A file gets what there is; whoever looks sees it as in any table.
-        true => writeln!(out, "{}", printable_lines(&String::from_utf8_lossy(&table)))?,
+        true => {
+            for line in String::from_utf8_lossy(&table).lines() {
+                writeln!(out, "{}", escaped(line.chars()))?;
+            }
+        }
         false => out.write_all(&table)?,
     }
     Ok(())

@@ -24,7 +24,7 @@ pub struct Arguments {
 
 pub fn run(arguments: Arguments, reader: &Reader) -> anyhow::Result<Exit> {
     match catalog::find(reader, &arguments.id)? {
-        Found::Call(id) => {
+        Found::Call(id, _) => {
             let Some(call) = catalog::call(reader, &id)? else {
                 return Err(nothing(&arguments.id));
             };

@@ -49,6 +49,9 @@ pub struct RawEvent {
     /// In place of `raw` where that is no UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub raw_hex: Option<String>,
+    /// What stood in the target beside a body.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
 }
 
 impl RawEvent {
@@ -58,7 +61,9 @@ impl RawEvent {
         method: String,
         content_type: Option<String>,
         raw: Vec<u8>,
+        query: Option<&[u8]>,
     ) -> RawEvent {
+        let query = query.map(|query| String::from_utf8_lossy(query).into_owned());
         let (raw, raw_hex) = match String::from_utf8(raw) {
             Ok(text) => (Some(text), None),
             Err(error) => {
@@ -73,6 +78,7 @@ impl RawEvent {
             content_type,
             raw,
             raw_hex,
+            query,
         }
     }
 }

@@ -125,6 +125,8 @@ table! {
         "another recording lies at this key; it is left, ours is kept in the spool", "find out who else writes this bucket; then callvault jobs retry";
     Index "index" Later(None),
         "the index could not be read or written", "look at the disk where data_dir lies";
+    IndexRow "index_row" Permanent,
+        "what the index holds of this recording cannot be read", "restore the index from a copy, or report it with the log's words";
     Panicked "panicked" Later(None),
         "the program panicked on this recording", "report it, with what the log says at that time";
     LeaseLost "lease_lost" Interrupted,

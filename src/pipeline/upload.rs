@@ -362,7 +362,7 @@ async fn put_manifest(
         if !was_there || Digest::of(&again) != found.sha256 {
             return Err(not_proved());
         }
-        if !is_adopted || !manifest::is_of(&again, id, proved.object_sha256) {
+        if !proved.adopted || !manifest::is_of(&again, id, proved.object_sha256) {
             return Err(conflict(world, &key));
         }
     }

@@ -166,6 +166,14 @@ pub fn claim(
     Ok(Some(claim))
 }
 
+/// A ripe recording whose row cannot be read keeps nobody else from being claimed.
+pub fn set_aside(tx: &mut Tx, row: i64, code: &str, why: &str) -> Result<(), Error> {
+    let sql = "UPDATE recording SET state = 'failed', due_ms = NULL, lease_ms = NULL, ripe = 0, \
+        code = ?2, last_error = ?3 WHERE id = ?1";
+    execute(tx, "set a recording aside", sql, params![row, code, why])?;
+    Ok(())
+}
+
 fn claimed(row: &Row) -> rusqlite::Result<Claim> {
     let pbx: PbxName = parsed(row.get(1)?)?;
     let call: Option<String> = row.get(3)?;

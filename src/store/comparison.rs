@@ -4,6 +4,8 @@
 //! A PBX whose counter began anew gives old names to new calls, and nothing else would tell. Never
 //! here: fetching, or what counts as audio.
 
+use std::time::Duration;
+
 use rusqlite::params;
 
 use super::claims::Original;
@@ -22,6 +24,8 @@ const REPEATED_AFTER_MS: i64 = 3_600_000;
 const DAILY_MS: i64 = 24 * 3_600_000;
 /// Until a PBX that gave no file is asked again, and how often at most.
 const PAUSE_MS: i64 = 3_600_000;
+/// Behind its leg's end a PBX has written a recording.
+const WRITTEN_AFTER: Duration = Duration::from_secs(10 * 60);
 const TRIES_MAX: u32 = 24;
 
 /// A recording to be fetched once more.
@@ -31,6 +35,10 @@ pub struct Due {
     pub id: RecordingId,
     pub path: FetchPath,
     pub original: Digest,
+    /// How long its leg lasted, where it was found short, and is.
+    pub short_of_s: Option<u32>,
+    /// It was found short, and is not any more: another part of its leg has come.
+    pub is_moot: bool,
     tries: u32,
 }
 
@@ -41,7 +49,7 @@ pub fn announced_again(tx: &mut Tx, one: &Announced, due_after_ms: i64) -> Resul
     let sql = "INSERT INTO comparison (recording_id, due_ms, tries) \
         SELECT id, ?3, 0 FROM recording WHERE pbx = ?1 AND recording = ?2 \
           AND state = 'archived' AND fetch_path IS NOT NULL AND announced_ms + ?4 < ?3 \
-        ON CONFLICT DO UPDATE SET tries = 0, \
+        ON CONFLICT DO UPDATE SET tries = 0, is_short = 0, \
           due_ms = max(excluded.due_ms, coalesce(compared_ms + ?5, 0)) WHERE due_ms IS NULL";
     let row = params![pbx, recording, one.at.0, REPEATED_AFTER_MS, DAILY_MS];
     execute(tx, "plan a comparison", sql, row)?;
@@ -63,34 +71,50 @@ pub fn announced_again(tx: &mut Tx, one: &Announced, due_after_ms: i64) -> Resul
     Ok(())
 }
 
-/// How long a leg lasted may come to light after its recording was archived. One that is short by
-/// then is flagged, and what the PBX has by now is kept beside it, should that be more.
+/// How long a leg lasted may come to light after its recording was taken. What the PBX has by then
+/// is looked at once it had the time to write all of it, and to announce what there is more of the
+/// leg.
 pub fn found_short(tx: &mut Tx, call_of_pbx: [&str; 2]) -> Result<(), Error> {
-    let sql = "SELECT r.id, r.media_ms, r.duration_s FROM recording r \
-        INDEXED BY recording_by_call WHERE r.call = ?1 AND r.pbx = ?2 \
-          AND r.state = 'archived' AND r.duration_s IS NOT NULL AND r.media_ms IS NOT NULL \
-          AND r.media_flags NOT LIKE '%short%' AND r.announced_flags NOT LIKE '%conflict%' \
-          AND NOT EXISTS (SELECT 1 FROM recording o INDEXED BY recording_by_call \
-            WHERE o.call = r.call AND o.pbx = r.pbx AND o.leg = r.leg AND o.id <> r.id)";
+    let sql = "SELECT r.id, r.media_ms, r.duration_s, l.ended_ms FROM recording r \
+        INDEXED BY recording_by_call JOIN call c ON c.pbx = r.pbx AND c.call = r.call \
+        JOIN leg l ON l.call_id = c.id AND l.leg = r.leg \
+        WHERE r.call = ?1 AND r.pbx = ?2 AND r.state = 'archived' AND r.media_ms IS NOT NULL \
+          AND r.duration_s IS NOT NULL AND l.ended_ms IS NOT NULL AND r.fetch_path IS NOT NULL \
+          AND r.media_flags NOT LIKE '%short%' AND r.recording NOT LIKE '%~%'";
     let what = "see whether what is archived is short";
-    let lengths = all(tx, what, sql, call_of_pbx, |row| {
+    let found = all(tx, what, sql, call_of_pbx, |row| {
         let (media_ms, leg_s) = (row.get::<_, i64>(1)? as u64, row.get(2)?);
-        Ok((row.get::<_, i64>(0)?, doubt::is_short(media_ms, leg_s)))
+        let is_short = doubt::is_short(media_ms, leg_s);
+        let due = UtcMs(row.get(3)?).plus(WRITTEN_AFTER);
+        Ok((row.get::<_, i64>(0)?, due, is_short))
     })?;
-    for (row, _) in lengths.into_iter().filter(|(_, is_short)| *is_short) {
-        let sql = "UPDATE recording SET media_flags = json_insert(media_flags, '$[#]', 'short') \
-            WHERE id = ?1";
-        execute(tx, "flag what is short", sql, [row])?;
-        let sql = "INSERT INTO comparison (recording_id, due_ms, tries) \
-            SELECT id, archived_ms, 0 FROM recording WHERE id = ?1 AND fetch_path IS NOT NULL \
-            ON CONFLICT DO UPDATE SET tries = 0, due_ms = excluded.due_ms WHERE due_ms IS NULL";
-        execute(tx, "plan to compare what is short", sql, [row])?;
+    for (row, due, _) in found.into_iter().filter(|(.., is_short)| *is_short) {
+        let sql = "INSERT INTO comparison (recording_id, due_ms, tries, is_short) \
+            VALUES (?1, ?2, 0, 1) \
+            ON CONFLICT DO UPDATE SET tries = 0, due_ms = excluded.due_ms, is_short = 1 \
+            WHERE due_ms IS NULL";
+        let row = params![row, due.0];
+        execute(tx, "plan to compare what is short", sql, row)?;
     }
     Ok(())
 }
 
+/// Says in the index that a recording is shorter than its leg; what is archived stays as it is.
+fn flag_short(tx: &mut Tx, due: &Due) -> Result<(), Error> {
+    if due.short_of_s.is_none() {
+        return Ok(());
+    }
+    let sql = "UPDATE recording SET media_flags = json_insert(media_flags, '$[#]', 'short') \
+        WHERE id = ?1 AND media_flags NOT LIKE '%short%'";
+    execute(tx, "flag what is short", sql, [due.row])?;
+    Ok(())
+}
+
 pub fn due(db: &Db, pbx: &PbxName, now: UtcMs, most: u32) -> Result<Vec<Due>, Error> {
-    let sql = "SELECT r.id, r.pbx || '/' || r.recording, r.fetch_path, r.original_sha256, c.tries \
+    let sql = "SELECT r.id, r.pbx || '/' || r.recording, r.fetch_path, r.original_sha256, c.tries, \
+            r.duration_s, r.media_ms, c.is_short, \
+            EXISTS (SELECT 1 FROM recording o INDEXED BY recording_by_call \
+                WHERE o.call = r.call AND o.pbx = r.pbx AND o.leg = r.leg AND o.id <> r.id) \
         FROM comparison c JOIN recording r ON r.id = c.recording_id \
         WHERE c.due_ms <= ?1 AND r.pbx = ?3 ORDER BY c.due_ms LIMIT ?2";
     all(
@@ -99,12 +123,19 @@ pub fn due(db: &Db, pbx: &PbxName, now: UtcMs, most: u32) -> Result<Vec<Due>, Er
         sql,
         params![now.0, most, pbx.as_str()],
         |row| {
+            let media_ms = row.get::<_, Option<i64>>(6)?.unwrap_or_default() as u64;
+            // Of a leg in several parts none is all of it.
+            let (was_short, is_alone) = (row.get(7)?, !row.get::<_, bool>(8)?);
+            let is_short = |leg_s: &u32| was_short && is_alone && doubt::is_short(media_ms, *leg_s);
+            let short_of_s = row.get::<_, Option<u32>>(5)?.filter(is_short);
             Ok(Due {
                 row: row.get(0)?,
                 id: parsed(row.get(1)?)?,
                 path: FetchPath::checked(row.get(2)?),
                 original: Digest::from_bytes(row.get(3)?),
                 tries: row.get(4)?,
+                is_moot: was_short && short_of_s.is_none(),
+                short_of_s,
             })
         },
     )
@@ -117,8 +148,14 @@ pub fn conflicts(db: &Db, since: UtcMs) -> Result<Vec<String>, Error> {
     all(db, "list conflicts", sql, [since.0], |row| row.get(0))
 }
 
+/// There is nothing to compare for any more.
+pub fn moot(tx: &mut Tx, due: &Due, now: UtcMs) -> Result<(), Error> {
+    done(tx, due, now)
+}
+
 /// The PBX has what is archived.
 pub fn same(tx: &mut Tx, due: &Due, now: UtcMs) -> Result<(), Error> {
+    flag_short(tx, due)?;
     let entry = Entry::of_service(now, "compared", &due.id);
     custody::append(tx, &entry.detail("the PBX still has the same".to_owned()))?;
     done(tx, due, now)
@@ -139,7 +176,7 @@ pub fn other(
         window_ms, original_sha256, original_bytes, media_ms, sorted_ms, local_ms, external,
         extension, did, direction, outcome, duration_s)
         SELECT pbx, ?2, call, leg, part, dated, ?3, announced_seq, source_url, fetch_path,
-            '["conflict"]', 'pending', ?3, ?3, ?4, ?5, ?6, sorted_ms, local_ms, external,
+            json_array(?7), 'pending', ?3, ?3, ?4, ?5, ?6, sorted_ms, local_ms, external,
             extension, did, direction, outcome, duration_s FROM recording WHERE id = ?1
         ON CONFLICT (recording, pbx) DO NOTHING"#;
     let row = params![
@@ -149,7 +186,9 @@ pub fn other(
         original.sha256.as_bytes(),
         original.bytes as i64,
         media_ms as i64,
+        due.short_of_s.map_or("conflict", |_| "fetched_later"),
     ];
+    flag_short(tx, due)?;
     let is_new = execute(tx, "keep another content beside", sql, row)? == 1;
     let name = [beside.recording.as_str(), beside.pbx.as_str()];
     recordings::note_lengths(tx, "WHERE r.recording = ?1 AND r.pbx = ?2", name)?;
@@ -172,6 +211,7 @@ pub fn other(
 /// There is no file to compare with, for the reason given: it is asked for again, or this was the
 /// last time.
 pub fn missed(tx: &mut Tx, due: &Due, why: &str, now: UtcMs) -> Result<(), Error> {
+    flag_short(tx, due)?;
     if due.tries + 1 >= TRIES_MAX {
         let entry = Entry::of_service(now, "not compared", &due.id);
         custody::append(tx, &entry.detail(why.to_owned()))?;

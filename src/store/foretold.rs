@@ -27,8 +27,8 @@ pub struct Due {
     /// None where only a later leg tells of this one.
     pub extension: Option<String>,
     pub tries: u32,
-    /// When the last end event of its call came.
-    pub ended: UtcMs,
+    /// From here on its PBX keeps the file for so long.
+    pub window: UtcMs,
 }
 
 impl Due {
@@ -61,10 +61,11 @@ pub fn expect(tx: &mut Tx, call_id: i64, call: &Call) -> Result<(), Error> {
             )?;
         } else {
             // A later end event puts it off, unless it was looked for already.
-            let sql = "INSERT INTO foretold (call_id, leg, due_ms, tries) VALUES (?1, ?2, ?3, 0) \
-                ON CONFLICT DO UPDATE SET due_ms = max(due_ms, excluded.due_ms) WHERE tries = 0";
-            let due = ended.plus(PAUSES[0]).0;
-            execute(tx, "expect a recording", sql, params![call_id, number, due])?;
+            let sql = "INSERT INTO foretold (call_id, leg, due_ms, tries, window_ms) \
+                VALUES (?1, ?2, ?3, 0, ?4) ON CONFLICT DO UPDATE \
+                SET due_ms = max(due_ms, excluded.due_ms) WHERE tries = 0";
+            let row = params![call_id, number, ended.plus(PAUSES[0]).0, ended.0];
+            execute(tx, "expect a recording", sql, row)?;
         }
     }
     Ok(())
@@ -75,7 +76,7 @@ const LEGS_MAX: u32 = 100;
 
 pub fn due(db: &Db, pbx: &PbxName, now: UtcMs, most: u32) -> Result<Vec<Due>, Error> {
     let sql = "SELECT f.call_id, c.pbx, c.call, f.leg, l.extension, f.tries, \
-            (SELECT max(ended_ms) FROM leg WHERE call_id = f.call_id) \
+            f.window_ms \
         FROM foretold f JOIN call c ON c.id = f.call_id \
         LEFT JOIN leg l ON l.call_id = f.call_id AND l.leg = f.leg \
         WHERE f.due_ms <= ?1 AND c.pbx = ?3 ORDER BY f.due_ms LIMIT ?2";
@@ -95,7 +96,7 @@ pub fn due(db: &Db, pbx: &PbxName, now: UtcMs, most: u32) -> Result<Vec<Due>, Er
                 leg: row.get(3)?,
                 extension: row.get(4)?,
                 tries: row.get(5)?,
-                ended: UtcMs(row.get::<_, Option<i64>>(6)?.unwrap_or_default()),
+                window: UtcMs(row.get(6)?),
             })
         },
     )
@@ -140,7 +141,7 @@ pub fn missed(tx: &mut Tx, due: &Due, now: UtcMs) -> Result<(), Error> {
 /// often it is asked.
 pub fn put_off(tx: &mut Tx, due: &Due, now: UtcMs) -> Result<(), Error> {
     let sql = "UPDATE foretold SET due_ms = ?3 WHERE call_id = ?1 AND leg = ?2";
-    let waited_ms = u64::try_from(now.0.saturating_sub(due.ended.0)).unwrap_or(0);
+    let waited_ms = u64::try_from(now.0.saturating_sub(due.window.0)).unwrap_or(0);
     let pause = Duration::from_millis(waited_ms) / 10;
     let next = now.plus(pause.clamp(PAUSES[0], PAUSE_MAX)).0;
     execute(

@@ -54,9 +54,10 @@ pub fn append(tx: &mut Tx, delivery: &Delivery) -> Result<EventSeq, Error> {
     Ok(EventSeq(tx.last_insert_rowid()))
 }
 
-/// Writes what is there already, as far to the disk as an event goes.
+/// Writes as an event does, down to the disk; another value each time, for SQLite leaves alone what
+/// is there already.
 pub fn rehearse(tx: &mut Tx) -> Result<(), Error> {
-    let sql = "UPDATE progress SET correlated = correlated";
+    let sql = "UPDATE progress SET rehearsed = 1 - rehearsed";
     execute(tx, "rehearse logging an event", sql, [])?;
     Ok(())
 }
@@ -125,9 +126,14 @@ pub fn move_correlated(tx: &mut Tx, from: EventSeq, to: EventSeq) -> Result<bool
 
 const LOGGED: &str =
     "SELECT d.seq, d.pbx, d.received_ms, d.live, d.raw, d.method, d.target FROM delivery d";
+/// The same body beside another query may be another event.
 const UNREAD: &str = "SELECT d.seq, d.pbx, d.received_ms, d.live, d.raw, d.method, d.target, \
     (SELECT min(o.seq) FROM delivery o WHERE o.raw_key = d.raw_key AND o.pbx = d.pbx \
-        AND o.raw = d.raw AND o.seq < d.seq) FROM delivery d";
+        AND o.raw = d.raw AND o.seq < d.seq \
+        AND (d.target IS NULL OR instr(d.target, x'3f') = 0 \
+            OR substr(d.target, instr(d.target, x'3f') + 1) = d.raw \
+            OR o.target IS NULL OR o.target = d.target)) \
+    FROM delivery d";
 
 /// A delivery to be read.
 pub struct Unread {
@@ -234,16 +240,26 @@ pub fn history_of_delivery(db: &Db, seq: EventSeq) -> Result<Vec<RawEvent>, Erro
     all(db, "read a delivery", &sql, [seq.0], raw_event)
 }
 
-const HISTORY: &str = "SELECT seq, received_ms, method, content_type, raw FROM delivery";
+const HISTORY: &str = "SELECT seq, received_ms, method, content_type, raw, target FROM delivery";
 
 fn raw_event(row: &Row) -> rusqlite::Result<RawEvent> {
+    let raw: Vec<u8> = row.get(4)?;
+    let query = query_beside(&raw, row.get_ref(5)?.as_blob_or_null()?);
     Ok(RawEvent::new(
         EventSeq(row.get(0)?),
         UtcMs(row.get(1)?),
         row.get(2)?,
         row.get(3)?,
-        row.get(4)?,
+        raw,
+        query,
     ))
+}
+
+/// The query of a delivery that has a body as well.
+fn query_beside<'t>(raw: &[u8], target: Option<&'t [u8]>) -> Option<&'t [u8]> {
+    let target = target?;
+    let at = target.iter().position(|byte| *byte == b'?')?;
+    Some(&target[at + 1..]).filter(|query| !query.is_empty() && *query != raw)
 }
 
 fn logged(row: &Row, vendor: VendorOf) -> rusqlite::Result<Option<Logged>> {
@@ -271,16 +287,9 @@ fn logged(row: &Row, vendor: VendorOf) -> rusqlite::Result<Option<Logged>> {
 /// What a delivery says: by its body, or where that tells of no event, by the query beside it.
 fn readings(seq: EventSeq, vendor: Vendor, raw: &[u8], target: Option<&[u8]>) -> Arc<[Reading]> {
     let found = read(seq, vendor, raw);
-    let query = target.and_then(|target| {
-        let at = target.iter().position(|byte| *byte == b'?')?;
-        Some(&target[at + 1..])
-    });
-    let query = query.filter(|query| !query.is_empty() && *query != raw);
-    match query.filter(|_| !tells(&found)) {
-        Some(query) => Some(read(seq, vendor, query)).filter(|other| tells(other)),
-        None => None,
-    }
-    .unwrap_or(found)
+    let query = query_beside(raw, target).filter(|_| !tells(&found));
+    let other = query.map(|query| read(seq, vendor, query));
+    other.filter(|other| tells(other)).unwrap_or(found)
 }
 
 fn tells(readings: &[Reading]) -> bool {
@@ -313,4 +322,27 @@ fn attached(db: &Db, call_id: i64) -> Result<Vec<(EventSeq, u32, LegId)>, Error>
             Ok((EventSeq(row.get(0)?), row.get(1)?, LegId { call, leg }))
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::store::Store;
+
+    /// SQLite writes nothing where nothing changes, and would be well on a disk that is not.
+    #[tokio::test]
+    async fn a_rehearsal_goes_to_the_disk() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("index.sqlite");
+        let store = Store::open(&path).unwrap();
+        let wal_bytes = || {
+            std::fs::metadata(path.with_extension("sqlite-wal"))
+                .unwrap()
+                .len()
+        };
+        for _ in 0..3 {
+            let before = wal_bytes();
+            store.rehearse().await.unwrap();
+            assert!(wal_bytes() > before);
+        }
+    }
 }

@@ -23,6 +23,8 @@ pub struct Flow {
     pub backlog: Vec<(String, u64)>,
     /// Pending recordings whose last try failed.
     pub held_up: Vec<HeldUp>,
+    /// Those that were never tried: how many, and since when the first of them is due.
+    pub untried: Option<(u64, UtcMs)>,
 }
 
 /// What waits for one reason.
@@ -30,7 +32,7 @@ pub struct Flow {
 pub struct HeldUp {
     pub code: String,
     pub count: u64,
-    /// The oldest of them was announced then.
+    /// The oldest of them waits since then; time in which the service did not run left out.
     pub since: UtcMs,
 }
 
@@ -63,7 +65,7 @@ pub fn flow(db: &Db, pbx: &PbxName, told_since: UtcMs) -> Result<Flow, Error> {
         Ok((row.get(0)?, row.get::<_, i64>(1)? as u64))
     })?;
     let sql = format!(
-        "SELECT code, count(*), min(announced_ms) {open} 'pending' AND code IS NOT NULL \
+        "SELECT code, count(*), min(window_ms) {open} 'pending' AND code IS NOT NULL \
          GROUP BY code ORDER BY code"
     );
     let held_up = all(db, "see what holds up", &sql, [pbx.as_str()], |row| {
@@ -73,6 +75,19 @@ pub fn flow(db: &Db, pbx: &PbxName, told_since: UtcMs) -> Result<Flow, Error> {
             since: UtcMs(row.get(2)?),
         })
     })?;
+    let sql = format!(
+        "SELECT count(*), min(due_ms) {open} 'pending' AND code IS NULL AND lease_ms IS NULL"
+    );
+    let untried = first(
+        db,
+        "see what was never tried",
+        &sql,
+        [pbx.as_str()],
+        |row| {
+            let due: Option<i64> = row.get(1)?;
+            Ok(due.zip(row.get::<_, Option<i64>>(0)?))
+        },
+    )?;
     Ok(Flow {
         last_event: last_event.map(UtcMs),
         last_archived: last_archived.map(UtcMs),
@@ -81,6 +96,9 @@ pub fn flow(db: &Db, pbx: &PbxName, told_since: UtcMs) -> Result<Flow, Error> {
         refused_before: refused.unwrap_or(0) as u64,
         backlog,
         held_up,
+        untried: untried
+            .flatten()
+            .map(|(due, count)| (count as u64, UtcMs(due))),
     })
 }
 

@@ -7,6 +7,7 @@ use rusqlite::params;
 
 use super::attempts::{self, Failure};
 use super::claims::{Claim, Frozen, Locked, Original, Proved};
+use super::comparison;
 use super::custody::{self, Entry};
 use super::recordings;
 use super::{Error, Tx, execute};
@@ -111,6 +112,9 @@ pub fn archived(tx: &mut Tx, claim: &Claim, proved: &Proved, now: UtcMs) -> Resu
         proved.manifest_sha256.map(|sha256| *sha256.as_bytes()),
     ];
     held(claim, execute(tx, "index a recording", sql, row)?)?;
+    if let Some(call) = &claim.call {
+        comparison::found_short(tx, [call.call.as_str(), call.pbx.as_str()])?;
+    }
     execute(
         tx,
         "drop what was frozen",
@@ -239,7 +243,8 @@ pub fn skip_time(tx: &mut Tx, by_ms: i64) -> Result<(), Error> {
     let sql = "UPDATE recording SET window_ms = window_ms + ?1, due_ms = due_ms + min(?1, 0) \
         WHERE state = 'pending'";
     execute(tx, "move the windows of what is pending", sql, [by_ms])?;
-    let sql = "UPDATE foretold SET due_ms = due_ms + ?1 WHERE due_ms IS NOT NULL AND ?1 < 0";
+    let sql = "UPDATE foretold SET window_ms = window_ms + ?1, due_ms = due_ms + min(?1, 0) \
+        WHERE due_ms IS NOT NULL";
     execute(tx, "move what is looked for", sql, [by_ms])?;
     let sql = "UPDATE comparison SET due_ms = due_ms + ?1 WHERE due_ms IS NOT NULL AND ?1 < 0";
     execute(tx, "move what is compared", sql, [by_ms])?;

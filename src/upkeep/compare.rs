@@ -11,7 +11,7 @@ use crate::pbx::{Client, Fetched};
 use crate::spool::Spool;
 use crate::store::claims::Original;
 use crate::store::comparison::{self, Due};
-use crate::store::{self, Store};
+use crate::store::{self, Store, Tx};
 
 /// One after another, so that a replay of old events is no load on the PBX.
 const AT_A_TIME: u32 = 10;
@@ -48,6 +48,11 @@ impl Comparer {
             .read(move |db| comparison::due(db, &pbx, now, AT_A_TIME))
             .await?;
         for due in due {
+            if due.is_moot {
+                let moot = move |tx: &mut Tx| comparison::moot(tx, &due, now);
+                self.store.write(moot).await?;
+                continue;
+            }
             let sight = self.sight(&due).await;
             self.note(due, sight).await?;
         }
@@ -68,7 +73,12 @@ impl Comparer {
             });
             return noted.await;
         };
-        tracing::error!(recording = %due.id, %beside, "the PBX has other content by now");
+        match due.short_of_s {
+            Some(_) => tracing::info!(recording = %due.id, %beside, "all of it came later"),
+            None => {
+                tracing::error!(recording = %due.id, %beside, "the PBX has other content by now");
+            }
+        }
         let copy = beside.clone();
         let waits = self
             .store
@@ -93,11 +103,11 @@ impl Comparer {
     }
 
     async fn looked_at(&self, fetched: Fetched, due: &Due) -> Sight {
-        let (spool, id, archived) = (self.spool.clone(), due.id.clone(), due.original);
+        let (spool, due) = (self.spool.clone(), due.clone());
         let looked = tokio::task::spawn_blocking(move || {
             let (fresh, walked) = fetched.look()?;
             let body = fresh.body();
-            if body.sha256 == archived {
+            if body.sha256 == due.original {
                 return Ok(Sight::Same);
             }
             let walk = match walked {
@@ -107,7 +117,15 @@ impl Comparer {
             if doubt::is_doubtful(&doubt::flags(&walk, None)) {
                 return Ok(Sight::Nothing("its last frame is cut".to_owned()));
             }
-            let beside = beside(&id, &body.sha256.to_string());
+            if due
+                .short_of_s
+                .is_some_and(|leg_s| doubt::is_short(walk.media_ms, leg_s))
+            {
+                return Ok(Sight::Nothing(
+                    "it is shorter than its leg still".to_owned(),
+                ));
+            }
+            let beside = beside(&due.id, &body.sha256.to_string());
             let original = Original {
                 sha256: body.sha256,
                 bytes: body.bytes,

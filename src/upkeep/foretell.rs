@@ -41,7 +41,12 @@ enum Sight {
 impl Foreteller {
     /// Looks for what is overdue; returns whether something was found and logged.
     pub async fn look(&self) -> Result<bool, store::Error> {
-        let (now, pbx) = (self.clock.now(), self.pbx.clone());
+        let mark = self.clock.mark();
+        if self.clock.followed().set_until(mark).is_some() {
+            // What is due, and since when, is known again as soon as the index has followed.
+            return Ok(false);
+        }
+        let (now, pbx) = (mark.wall, self.pbx.clone());
         let due = self
             .store
             .read(move |db| foretold::due(db, &pbx, now, AT_A_TIME))
@@ -79,7 +84,7 @@ impl Foreteller {
                 .await
                 .map(|()| false),
             Sight::Unknown => {
-                let is_past = now >= due.ended.plus(self.source_keeps);
+                let is_past = now >= due.window.plus(self.source_keeps);
                 let put_off = self.store.write(move |tx| match is_past {
                     true => foretold::settled(tx, &due),
                     false => foretold::put_off(tx, &due, now),

@@ -148,36 +148,80 @@ fn a_file_that_the_pbx_has_deleted_meanwhile_is_asked_for_a_day_long() {
     assert_eq!(inside.files.number("SELECT count(*) FROM recordings"), 1);
 }
 
-/// The leg's end is told after its recording was archived, as far as the PBX had written it.
-#[test]
-fn what_turns_out_short_is_flagged_and_fetched_again() {
-    let pbx = Pbx::start();
+const ARCHIVED: &str = "SELECT count(*) FROM recordings WHERE state = 'archived'";
+const FLAGS: &str = "SELECT json(flags) FROM recordings ORDER BY recording";
+
+/// Archived as far as the PBX had written it, before anybody told how long its leg lasted.
+fn archived_too_early(pbx: &Pbx) -> Inside {
     let whole = audio(ANOTHER);
-    pbx.script(
-        ANOTHER,
-        [Answer::ok(&whole[..30 * 144]), Answer::ok(&*whole)],
-    );
+    let frames = |count: usize| Answer::ok(&whole[..count * 144]);
+    pbx.script(ANOTHER, [frames(30), frames(40), Answer::ok(&*whole)]);
+    // The leg before it, which nobody announces.
+    pbx.script(RECORDING, [Answer::status(404)]);
     let inside = Inside::start(Setup::hq(&pbx.base_url()));
     inside.announce("hq", ANOTHER);
     inside.files.wait_until_read();
     inside.turn_to_next_try();
-    let archived = "SELECT count(*) FROM recordings WHERE state = 'archived'";
-    inside.wait_for_number(archived, 1);
-    let flags = "SELECT json(flags) FROM recordings ORDER BY recording";
-    assert_eq!(inside.files.rows(flags), [json!([])]);
+    inside.wait_for_number(ARCHIVED, 1);
+    inside
+}
+
+fn end(inside: &Inside) {
     let ended = r#"{"Event":"incoming","User":"204","Finishtype":"Ok","Duration":"00:06",
         "Id":"230307142318_40-2"}"#;
     inside.post("hq", ended);
-    inside.wait_for_number(archived, 2);
+    inside.files.wait_until_read();
+}
+
+#[test]
+fn what_turns_out_short_is_flagged_and_fetched_until_it_is_whole() {
+    let pbx = Pbx::start();
+    let inside = archived_too_early(&pbx);
+    end(&inside);
     assert_eq!(
-        inside.files.rows(flags),
-        [json!(["short"]), json!(["conflict"])]
+        inside.files.rows(FLAGS),
+        [json!([])],
+        "it may be written on"
+    );
+    inside.turn(HOUR / 4);
+    let short = r#"SELECT count(*) FROM recordings WHERE flags = '["short"]'"#;
+    inside.wait_for_number(short, 1);
+    assert_eq!(inside.files.number(ARCHIVED), 1, "it is short still");
+    inside.turn(2 * HOUR);
+    inside.wait_for_number(ARCHIVED, 2);
+    assert_eq!(
+        inside.files.rows(FLAGS),
+        [json!(["short"]), json!(["fetched_later"])]
     );
     let original = "SELECT json_quote(original_sha256) FROM recordings WHERE recording LIKE '%~%'";
-    let digest = Digest::of(&whole).to_string();
+    let digest = Digest::of(&audio(ANOTHER)).to_string();
     assert_eq!(inside.files.rows(original), [json!(digest)]);
+    assert!(inside.status().conflicts.is_empty());
     // Once, however often the call is read again.
-    inside.post("hq", ended);
+    end(&inside);
+    inside.turn(2 * HOUR);
+    let third = "230307142318_41-1-1";
+    pbx.script(third, [Answer::audio(RECORDING)]);
+    inside.announce("hq", third);
     inside.files.wait_until_read();
-    assert_eq!(pbx.requests_of(ANOTHER).len(), 2);
+    inside.turn_to_next_try();
+    inside.wait_for_number(ARCHIVED, 3);
+    assert_eq!(pbx.requests_of(ANOTHER).len(), 3);
+}
+
+#[test]
+fn a_leg_in_two_parts_has_no_short_one() {
+    let pbx = Pbx::start();
+    let inside = archived_too_early(&pbx);
+    end(&inside);
+    let second = "230307142318_40-2-2";
+    pbx.script(second, [Answer::audio(RECORDING)]);
+    inside.announce("hq", second);
+    inside.files.wait_until_read();
+    inside.turn(HOUR / 4);
+    inside.wait_for_number(ARCHIVED, 2);
+    let moot = "SELECT count(*) FROM comparison WHERE due_ms IS NULL AND compared_ms IS NOT NULL";
+    inside.wait_for_number(moot, 1);
+    assert_eq!(inside.files.rows(FLAGS), [json!([]), json!([])]);
+    assert_eq!(pbx.requests_of(ANOTHER).len(), 1);
 }

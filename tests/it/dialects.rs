@@ -306,3 +306,39 @@ fn a_query_is_kept_as_it_came() {
     let ended = "SELECT count(*) FROM legs WHERE call = '230307142318_40' AND duration_s = 7";
     assert_eq!(service.number(ended), 1);
 }
+
+/// What was read is what the archive tells, also where it stood in the query.
+#[test]
+fn a_query_beside_a_body_is_in_the_manifest() {
+    let (pbx, service) = start();
+    let name = "230307142318_40-1-1";
+    for (id, number) in [("40-1", "1"), ("41-1", "2")] {
+        let query = format!(
+            "event=recording&id=230307142318_{id}&callerid={number}\
+             &files=https://h/webapi/recording/230307142318_{id}-1.mp3"
+        );
+        pbx.script(
+            &format!("230307142318_{id}-1"),
+            [Answer::audio("230307142318_40-1-1")],
+        );
+        let target = format!("{}?{query}", target("hq"));
+        acknowledged(service.hook(), &Request::post(target, JSON, "{}"));
+    }
+    service.wait_for_recordings("archived", 2);
+    let same = "SELECT count(*) FROM events WHERE duplicate_of IS NOT NULL";
+    assert_eq!(
+        service.number(same),
+        0,
+        "the same body is not the same event"
+    );
+    let manifest = format!("archive/hq/2023/03/07/{name}.json");
+    let manifest = std::fs::read(service.dir().join(manifest)).unwrap();
+    let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    let event = &manifest["events"][0];
+    assert_eq!(event["raw"], "{}");
+    let query = event["query"].as_str().unwrap();
+    assert!(
+        query.starts_with("event=recording&id=230307142318_40-1&"),
+        "{query}"
+    );
+}

@@ -47,7 +47,7 @@ pub(super) fn reason_of_silence(running_at: Option<UtcMs>, now: UtcMs) -> Option
     let silent_ms = now.0.saturating_sub(at.0);
     (silent_ms > heartbeat::SILENCE_MAX_MS).then(|| {
         let (since, ago) = (at.to_seconds(), ago(silent_ms / 1000));
-        format!("the service has not run since {since}, for {ago}: no event is taken")
+        format!("the service has not run, or could not write the index, since {since}, for {ago}")
     })
 }
 
@@ -118,9 +118,25 @@ pub(super) fn reasons_of(shown: &PbxStatus, flow: &Flow, now: UtcMs) -> Vec<Stri
         )),
         _ => {}
     }
+    reasons.extend(reason_of_untried(pbx, flow, now));
     let held_up = flow.held_up.iter();
     reasons.extend(held_up.filter_map(|held_up| reason_of_wait(pbx, held_up, now)));
     reasons
+}
+
+/// A long backlog drains for hours, which is well; one of which nothing is archived is not.
+fn reason_of_untried(pbx: &PbxName, flow: &Flow, now: UtcMs) -> Option<String> {
+    let is_long = |since: UtcMs| now.0.saturating_sub(since.0) > WAIT_MAX.as_millis() as i64;
+    let (count, due) = flow.untried.filter(|(_, due)| is_long(*due))?;
+    let are = counted(
+        count,
+        &format!("recording of {pbx} is"),
+        &format!("recordings of {pbx} are"),
+    );
+    flow.last_archived.is_none_or(is_long).then(|| {
+        let waits = ago((now.0 - due.0) / 1000);
+        format!("{are} due and were never tried, for {waits}: the log says why")
+    })
 }
 
 fn reason_of_wait(pbx: &PbxName, held_up: &HeldUp, now: UtcMs) -> Option<String> {
@@ -183,12 +199,35 @@ mod tests {
     }
 
     #[test]
+    fn what_is_due_and_never_tried_is_said_where_nothing_else_comes() {
+        let pbx = "hq".parse().unwrap();
+        let now = UtcMs(7_200_000);
+        for (due, last_archived, told) in [
+            (
+                0,
+                None,
+                "2 recordings of hq are due and were never tried, for 2 h: the log says why",
+            ),
+            (0, Some(UtcMs(7_000_000)), ""),
+            (7_000_000, None, ""),
+        ] {
+            let flow = Flow {
+                untried: Some((2, UtcMs(due))),
+                last_archived,
+                ..Flow::default()
+            };
+            let reason = reason_of_untried(&pbx, &flow, now).unwrap_or_default();
+            assert_eq!(reason, told, "{due} {last_archived:?}");
+        }
+    }
+
+    #[test]
     fn a_service_that_does_not_run_is_said() {
         let told = |at, now| reason_of_silence(at, UtcMs(now)).unwrap_or_default();
         assert_eq!(told(Some(UtcMs(0)), 150_000), "");
         assert_eq!(
             told(Some(UtcMs(0)), 7_200_000),
-            "the service has not run since 1970-01-01T00:00:00Z, for 2 h: no event is taken"
+            "the service has not run, or could not write the index, since 1970-01-01T00:00:00Z, for 2 h"
         );
         assert_eq!(
             told(None, 0),

@@ -10,6 +10,7 @@ use super::{ROUTES, Route};
 use crate::catalog::series::Series;
 use crate::catalog::status::Status;
 use crate::catalog::{CallDetail, RecordingDetail};
+use crate::model::access::Right;
 use crate::model::call::Call;
 use crate::store::custody::CustodyRow;
 use crate::store::events::RawEventRow;
@@ -38,6 +39,15 @@ pub enum Answers {
     Audio,
     Nothing,
 }
+
+const HEADERS_OF_AUDIO: &[(&str, &str)] = &[
+    (
+        "X-Callvault-Reason",
+        "Why it is heard; needed once a call, and good for 15 minutes",
+    ),
+    ("X-Callvault-Case", "The case that it is heard for"),
+    ("Range", "The bytes that are wanted, such as bytes=0-99"),
+];
 
 pub fn description() -> Value {
     let mut types = SchemaSettings::draft2020_12()
@@ -79,6 +89,15 @@ fn operation(route: &Route, types: &mut SchemaGenerator) -> Value {
             "schema": { "type": "string" },
         })
     });
+    let header = |(name, about): &(&str, &str)| {
+        json!({
+            "name": name, "in": "header", "description": about, "schema": { "type": "string" },
+        })
+    };
+    let headers = match route.right {
+        Right::Hear => HEADERS_OF_AUDIO,
+        _ => &[],
+    };
     let mut responses = Map::new();
     responses.insert("200".to_owned(), success(route.answers, types));
     if matches!(route.answers, Answers::Audio) {
@@ -96,7 +115,7 @@ fn operation(route: &Route, types: &mut SchemaGenerator) -> Value {
     json!({
         "summary": route.summary,
         "description": format!("Takes the right to {}.", route.right),
-        "parameters": open.chain(query).collect::<Vec<_>>(),
+        "parameters": open.chain(query).chain(headers.iter().map(header)).collect::<Vec<_>>(),
         "responses": responses,
     })
 }

@@ -44,9 +44,9 @@ fn files(readings: &[Reading]) -> usize {
 }
 
 /// A bare URL as the whole body, or several.
-fn urls(text: &str) -> Option<Vec<Reading>> {
+pub(super) fn urls(text: &str) -> Option<Vec<Reading>> {
     let urls = files::several(text);
-    let all_urls = !urls.is_empty() && urls.iter().all(|url| files::is_url(url));
+    let all_urls = !urls.is_empty() && urls.iter().all(|url| files::is_bare_url(url));
     all_urls.then(|| {
         let fields = Fields::of_urls(urls.into_iter().map(str::to_owned).collect());
         vec![Reading::Event(fields.into_event())]

@@ -21,7 +21,8 @@ CREATE TRIGGER delivery_stays BEFORE UPDATE ON delivery
 -- How far the log has been read.
 CREATE TABLE progress (
     only        INTEGER PRIMARY KEY CHECK (only = 1),
-    correlated  INTEGER NOT NULL
+    correlated  INTEGER NOT NULL,
+    rehearsed   INTEGER NOT NULL DEFAULT 0   -- changes, for whoever asks whether anything can
 ) STRICT;
 INSERT INTO progress (only, correlated) VALUES (1, 0);
 
@@ -326,17 +327,21 @@ CREATE TABLE foretold (
     call_id INTEGER NOT NULL REFERENCES call (id),
     leg     INTEGER NOT NULL,
     due_ms  INTEGER,              -- NULL: never again
+    window_ms INTEGER NOT NULL,   -- how long the PBX keeps its file is counted from here
     tries   INTEGER NOT NULL,
     PRIMARY KEY (call_id, leg)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX foretold_due ON foretold (due_ms) WHERE due_ms IS NOT NULL;
 
--- Recordings that were announced again: fetched once more and compared with what is archived.
+-- Recordings that were announced again, or turned out short: fetched once more and compared with what
+-- is archived.
 CREATE TABLE comparison (
     recording_id INTEGER PRIMARY KEY REFERENCES recording (id),
     due_ms       INTEGER,             -- NULL: not again until it is announced again
     compared_ms  INTEGER,
-    tries        INTEGER NOT NULL
+    tries        INTEGER NOT NULL,
+    -- It was not announced again, but is shorter than its leg.
+    is_short     INTEGER NOT NULL DEFAULT 0 CHECK (is_short IN (0, 1))
 ) STRICT;
 CREATE INDEX recording_mismatched ON recording (integrity_ms) WHERE integrity = 'mismatch';
 CREATE INDEX recording_in_conflict ON recording (announced_ms)

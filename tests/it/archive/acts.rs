@@ -17,7 +17,7 @@ const ACTS: [&str; 7] = [
     "verified",
     "tagged",
     "uploaded",
-    "read back",
+    "proved",
     "archived",
 ];
 

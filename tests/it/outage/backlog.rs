@@ -189,3 +189,28 @@ fn who_never_comes_to_an_end_leaves_a_place_for_others() {
     inside.turn(10 * SECOND);
     inside.files.wait_for_recordings("archived", 1);
 }
+
+/// Whoever edits the index by hand may leave in it what nobody can read.
+#[test]
+fn a_row_that_cannot_be_read_keeps_no_other_waiting() {
+    let away = Away::new("hq", 3);
+    let mut inside = Inside::start(away.setup(Setup::new().archive("retry", r#"["30m"]"#), ""));
+    away.announce(&inside);
+    inside.files.wait_until_read();
+    inside.stop();
+    let index = rusqlite::Connection::open(inside.files.data_dir().join("index.sqlite")).unwrap();
+    let sql = "UPDATE recording SET dated = 'never', ripe = 0, due_ms = 0 WHERE recording = ?1";
+    assert_eq!(index.execute(sql, [&away.recordings[0]]).unwrap(), 1);
+    drop(index);
+    let mut pbxs = [away];
+    pbxs[0].pbx.come_back();
+    inside.start_again();
+    inside.turn(Duration::from_secs(3600));
+    inside.files.wait_for_recordings("archived", 2);
+    let failed = "SELECT json_array(recording, code) FROM recordings WHERE state = 'failed'";
+    let id = format!("hq/{}", pbxs[0].recordings[0]);
+    assert_eq!(
+        inside.files.rows(failed),
+        [serde_json::json!([id, "index_row"])]
+    );
+}

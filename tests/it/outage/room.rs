@@ -173,11 +173,10 @@ fn an_index_that_was_removed_takes_no_event() {
     for (nth, lost) in ["index.sqlite-wal", "index.sqlite"].into_iter().enumerate() {
         assert_eq!(hook::send(service.hook(), &post()).unwrap().status, 200);
         fs::remove_file(service.data_dir().join(lost)).unwrap();
-        assert_eq!(
-            hook::send(service.hook(), &post()).unwrap().status,
-            503,
-            "{lost}"
-        );
+        // Where the service is gone before its answer, that is no acknowledgement either.
+        if let Ok(reply) = hook::send(service.hook(), &post()) {
+            assert_eq!(reply.status, 503, "{lost}");
+        }
         assert_eq!(service.wait_for_exit().code(), Some(1));
         assert_eq!(
             service.log().matches("removed or replaced").count(),

@@ -96,7 +96,7 @@ fn a_service_that_was_killed_is_told() {
     let reasons = reasons(&service);
     assert_eq!(reasons.len(), 1, "{reasons:?}");
     assert!(
-        reasons[0].starts_with("the service has not run since 20"),
+        reasons[0].starts_with("the service has not run, or could not write the index, since 20"),
         "{reasons:?}"
     );
 }

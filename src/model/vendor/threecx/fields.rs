@@ -75,8 +75,11 @@ impl Fields {
 
     /// One URL, several, or a list of them as JSON has it.
     fn add_files(&mut self, value: &str) {
-        match serde_json::from_str::<Vec<String>>(value) {
-            Ok(list) => list.iter().for_each(|item| self.add_files(item.trim())),
+        match serde_json::from_str::<Vec<Option<String>>>(value) {
+            Ok(list) => {
+                let items = list.iter().flatten();
+                items.for_each(|item| self.add(FILE_KEYS[0], item));
+            }
             Err(_) => {
                 let urls = files::several(value).into_iter().map(str::to_owned);
                 self.urls.extend(urls);

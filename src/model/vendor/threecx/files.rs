@@ -38,11 +38,18 @@ pub fn several(text: &str) -> Vec<&str> {
 }
 
 fn begins_url(text: &str) -> bool {
-    let begins = |scheme: &str| {
-        let text = text.as_bytes().get(..scheme.len());
-        text.is_some_and(|text| text.eq_ignore_ascii_case(scheme.as_bytes()))
-    };
-    begins("https://") || begins("http://")
+    let scheme = text
+        .as_bytes()
+        .iter()
+        .take_while(|byte| byte.is_ascii_alphabetic());
+    scheme.count() <= "https".len() && is_url(text)
+}
+
+/// A URL and no word more; in its host there may be spaces.
+pub fn is_bare_url(text: &str) -> bool {
+    let path = |rest: &str| rest.find('/').map(|at| rest[at..].to_owned());
+    let path = after_scheme(text).map(|rest| path(rest).unwrap_or_default());
+    path.is_some_and(|path| !path.contains(char::is_whitespace))
 }
 
 pub fn file(url: &str) -> File {

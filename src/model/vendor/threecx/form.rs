@@ -7,7 +7,6 @@ use std::borrow::Cow;
 use crate::model::event::Reading;
 
 use super::fields::Fields;
-use super::files::is_url;
 
 pub fn read(text: &str) -> Option<Vec<Reading>> {
     let text = text.strip_prefix('?').unwrap_or(text);
@@ -17,13 +16,12 @@ pub fn read(text: &str) -> Option<Vec<Reading>> {
         false => text.into(),
     };
     let pairs: Vec<(String, String)> = serde_urlencoded::from_str(&text).ok()?;
-    // A bare URL that went through a form's encoding.
-    if let [(url, nothing)] = &pairs[..]
+    // Bare URLs that went through a form's encoding.
+    if let [(text, nothing)] = &pairs[..]
         && nothing.is_empty()
-        && is_url(url.trim())
+        && let Some(readings) = super::urls(text.trim())
     {
-        let fields = Fields::of_urls(vec![url.trim().to_owned()]);
-        return Some(vec![Reading::Event(fields.into_event())]);
+        return Some(readings);
     }
     let mut fields = Fields::default();
     for (key, value) in &pairs {
