@@ -354,7 +354,6 @@ async fn put_manifest(
     let was_there = stored == Stored::AlreadyThere;
     let not_proved = || StageError::NotProved { key: key.clone() };
     let found = prove(world, &stored, asked).await?.ok_or_else(not_proved)?;
-    let is_adopted = was_there && proved.adopted && found.sha256 != sha256;
     if found.sha256 != sha256 {
         // As above: only what reads so twice is another's.
         let again = world.objects.read_whole(&key, manifest::MAX_BYTES).await;
@@ -370,7 +369,7 @@ async fn put_manifest(
         key: &key,
         version_id: found.version_id.as_deref(),
         lock: found.lock,
-        is_ours: !is_adopted,
+        is_ours: found.sha256 == sha256,
     };
     lock::hold(world, manifest, lock).await?;
     Ok(found.sha256)

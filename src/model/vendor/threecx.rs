@@ -184,6 +184,10 @@ mod tests {
             format!(r#"{{"FILES":"{url}\n{other} "}}"#),
             format!(r#"{{"FILES":["{url}; {other}"]}}"#),
             format!("files={url},{other}"),
+            format!("{url}\n{other}")
+                .replace(':', "%3A")
+                .replace('/', "%2F")
+                .replace('\n', "%0A"),
             format!("files[]={url}&files[]={other}"),
             format!("files[0]={url}&files[1]={other}"),
             format!("FILES=[\"{url}\",\"{other}\"]"),
@@ -264,6 +268,7 @@ mod tests {
             "null",
             "a=b&c=d",
             "abc==",
+            "https://h/webapi/recording/230307142318_40-2-1.mp3 is ready",
             "\u{0}\u{1}",
         ] {
             assert_eq!(
