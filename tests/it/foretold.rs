@@ -225,6 +225,31 @@ fn a_pbx_that_is_away_was_not_asked() {
     wait_for("it was found", WITHIN, || flags(&inside).len() == 1);
 }
 
+/// Time in which nothing ran is none in which the PBX could have been asked.
+#[test]
+fn a_pbx_that_lets_nobody_in_is_asked_for_as_long_as_it_keeps_the_file() {
+    let (pbx, mut inside) = start("source_keeps = \"1d\"\nnot_recorded = [\"204\"]");
+    pbx.script(FIRST, [Answer::status(403)]);
+    post_transfer(&inside);
+    inside.turn(10 * MINUTE);
+    let put_off = |inside: &Inside| {
+        let now_ms = inside.clock.now().0;
+        let sql = format!("SELECT count(*) FROM foretold WHERE due_ms > {now_ms} AND leg = 1");
+        inside.wait_for_number(&sql, 1);
+    };
+    put_off(&inside);
+    inside.stop();
+    inside.turn(72 * HOUR);
+    inside.start_again();
+    put_off(&inside);
+    inside.turn(25 * HOUR);
+    inside.wait_for_number(
+        "SELECT count(*) FROM foretold WHERE due_ms IS NULL AND leg = 1",
+        1,
+    );
+    assert_eq!(flags(&inside), [] as [Value; 0]);
+}
+
 #[test]
 fn an_announcement_that_comes_first_ends_the_search() {
     let (pbx, inside) = start("");
