@@ -9,5 +9,7 @@ use crate::store::{Error, Store};
 
 /// Logs a delivery. Returns after COMMIT; only then may it be acknowledged.
 pub async fn log(store: &Store, delivery: Delivery) -> Result<EventSeq, Error> {
-    store.write(move |tx| log::append(tx, &delivery)).await
+    store
+        .write_one(move |one| log::append(one, &delivery))
+        .await
 }

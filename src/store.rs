@@ -141,6 +141,24 @@ impl Deref for Tx<'_> {
     }
 }
 
+impl Tx<'_> {
+    pub fn one(&mut self) -> One<'_> {
+        One(self.0)
+    }
+}
+
+/// The writer's transaction, for one statement of one row: where that fails, it has changed nothing,
+/// and needs no savepoint, which costs as much again.
+pub struct One<'c>(&'c Connection);
+
+impl One<'_> {
+    /// The row's id.
+    fn insert(self, what: &'static str, sql: &str, params: impl Params) -> Result<i64, Error> {
+        execute(self.0, what, sql, params)?;
+        Ok(self.0.last_insert_rowid())
+    }
+}
+
 /// What both a transaction and a reader can be asked.
 pub type Db = Connection;
 
@@ -191,6 +209,15 @@ impl Store {
         F: FnOnce(&mut Tx) -> Result<T, Error> + Send + 'static,
     {
         self.writer.run(operation).await
+    }
+
+    /// As `write`, for a single row.
+    pub async fn write_one<T, F>(&self, operation: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(One) -> Result<T, Error> + Send + 'static,
+    {
+        self.writer.run_one(operation).await
     }
 
     /// Whether an event could be logged now: goes the way of one, down to the disk, and looks

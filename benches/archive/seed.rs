@@ -152,7 +152,7 @@ impl Made {
             peer: None,
             raw: format!("{{\"Event\":\"ended\",\"Id\":\"{}\"}}", call.id.call).into(),
         };
-        let seq = log::append(tx, &delivery)?;
+        let seq = log::append(tx.one(), &delivery)?;
         let row = calls::row(tx, &call.id)?;
         calls::touch(tx, row, seq)?;
         calls::save(tx, row, &call, noted)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rusqlite::{Params, Row, params};
 
-use super::{Db, Error, Tx, all, each, execute, first, parsed};
+use super::{Db, Error, One, Tx, all, each, execute, first, parsed};
 use crate::model::digest::Digest;
 use crate::model::event::{Kind, Logged, Reading};
 use crate::model::id::{CallName, EventSeq, LegId, PbxName};
@@ -35,7 +35,7 @@ pub const FORETOLD: &str = "FORETOLD";
 /// How a vendor is found for a PBX's name; a PBX that the settings no longer name has none.
 pub type VendorOf<'a> = &'a dyn Fn(&PbxName) -> Option<Vendor>;
 
-pub fn append(tx: &mut Tx, delivery: &Delivery) -> Result<EventSeq, Error> {
+pub fn append(one: One, delivery: &Delivery) -> Result<EventSeq, Error> {
     let sql = "INSERT INTO delivery \
         (pbx, received_ms, live, method, content_type, target, peer, raw, raw_key) \
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
@@ -50,8 +50,7 @@ pub fn append(tx: &mut Tx, delivery: &Delivery) -> Result<EventSeq, Error> {
         delivery.raw,
         raw_key(&delivery.raw),
     ];
-    execute(tx, "log a delivery", sql, row)?;
-    Ok(EventSeq(tx.last_insert_rowid()))
+    one.insert("log a delivery", sql, row).map(EventSeq)
 }
 
 /// Writes as an event does, down to the disk; another value each time, for SQLite leaves alone what
@@ -63,21 +62,30 @@ pub fn rehearse(tx: &mut Tx) -> Result<(), Error> {
 }
 
 /// Where equal deliveries lie in their index: equal bytes have equal keys, others seldom. What is of
-/// one minute lies together where a call's stamp can be seen in it, so that the index is written at
-/// its end and not all over.
+/// one minute lies together where a call's stamp can be seen in it, and there what is of one call, so
+/// that the index is written at its end and not all over.
 fn raw_key(raw: &[u8]) -> i64 {
-    const HASH_BITS: u32 = 29;
+    const BELOW_MINUTE_BITS: u32 = 29;
+    const BELOW_CALL_BITS: u32 = 12;
     let hash = Digest::of(raw).as_bytes()[..4]
         .iter()
         .fold(0, |hash, byte| hash << 8 | i64::from(*byte));
+    let within = |bits: u32| (1 << bits) - 1;
     let stamped = raw
-        .windows(13)
-        .find(|text| text[12] == b'_' && text[..12].iter().all(u8::is_ascii_digit));
-    let minute = stamped.map_or(0, |text| {
-        let digits = text[..10].iter().map(|digit| i64::from(digit - b'0'));
-        digits.fold(0, |minute, digit| minute * 10 + digit)
-    });
-    minute << HASH_BITS | hash & ((1 << HASH_BITS) - 1)
+        .windows(14)
+        .position(|text| text[12] == b'_' && text[..12].iter().all(u8::is_ascii_digit));
+    let Some(at) = stamped else {
+        return hash & within(BELOW_MINUTE_BITS);
+    };
+    let number = |digits: &[u8]| {
+        let digits = digits.iter().take_while(|byte| byte.is_ascii_digit());
+        digits.fold(0i64, |number, digit| {
+            number.wrapping_mul(10) + i64::from(digit - b'0')
+        })
+    };
+    let (minute, call) = (number(&raw[at..at + 10]), number(&raw[at + 13..]));
+    let call = call << BELOW_CALL_BITS & within(BELOW_MINUTE_BITS);
+    minute << BELOW_MINUTE_BITS | call | hash & within(BELOW_CALL_BITS)
 }
 
 /// Logs deliveries of which fewer copies are in the log than is said beside each; returns how many
@@ -89,7 +97,7 @@ pub fn append_missing(tx: &mut Tx, deliveries: &[(Delivery, u64)]) -> Result<u64
         let key = params![raw_key(&delivery.raw), delivery.pbx.as_str(), delivery.raw];
         let there: Option<i64> = first(tx, "count equal deliveries", sql, key, |row| row.get(0))?;
         if (there.unwrap_or(0) as u64) < *copies {
-            append(tx, delivery)?;
+            append(tx.one(), delivery)?;
             logged += 1;
         }
     }
@@ -326,7 +334,46 @@ fn attached(db: &Db, call_id: i64) -> Result<Vec<(EventSeq, u32, LegId)>, Error>
 
 #[cfg(test)]
 mod tests {
+    use super::raw_key;
     use crate::store::Store;
+
+    /// An index is written at its end where what comes next lies next to what came last.
+    #[test]
+    fn equal_bytes_have_one_key_and_what_is_of_one_call_lies_together() {
+        let said = |event: &str, call: &str| format!(r#"{{"Event":"{event}","Id":"{call}-1"}}"#);
+        let key = |event, call| raw_key(said(event, call).as_bytes());
+        assert_eq!(
+            key("ringing", "230307142318_40"),
+            key("ringing", "230307142318_40")
+        );
+        assert_ne!(
+            key("ringing", "230307142318_40"),
+            key("incoming", "230307142318_40")
+        );
+        let calls = [
+            "230307142318_40",
+            "230307142318_41",
+            "230307142318_110",
+            "230307142400_7",
+        ];
+        let ordered: Vec<i64> = calls
+            .into_iter()
+            .flat_map(|call| {
+                [
+                    key("ringing", call).min(key("incoming", call)),
+                    key("ringing", call).max(key("incoming", call)),
+                ]
+            })
+            .collect();
+        assert!(ordered.is_sorted(), "{ordered:?}");
+        for odd in [
+            "",
+            "230307142318_",
+            "99999999999999_99999999999999999999999",
+        ] {
+            assert!(raw_key(odd.as_bytes()) >= 0, "{odd}");
+        }
+    }
 
     /// SQLite writes nothing where nothing changes, and would be well on a disk that is not.
     #[tokio::test]

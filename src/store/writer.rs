@@ -4,23 +4,20 @@
 //! transaction, a savepoint an operation, replies only after COMMIT. What can wait goes along with
 //! what cannot. Never here: SQL of a table.
 
+mod batch;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use self::batch::{Pace, Queues};
 use super::in_place::InPlace;
-use super::{Error, Tx, execute};
+use super::{Error, One, Tx, execute};
 use crate::failpoint::{self, Effect};
 
 const QUEUE_MAX: usize = 4096;
-const BATCH_MAX: usize = 512;
-/// Of an operation that can wait, for one that cannot.
-const PATIENCE_MAX: Duration = Duration::from_millis(10);
-/// Shorter ones cost more than they bring.
-const BREATH_MIN: Duration = Duration::from_micros(200);
-const BREATH_MAX: Duration = Duration::from_millis(1);
 
 /// Runs in the transaction (or learns that there is none), and hands back how to reply once the
 /// transaction's fate is known, and what SQLite said if it failed.
@@ -61,7 +58,22 @@ impl Writer {
         T: Send + 'static,
         F: FnOnce(&mut Tx) -> Result<T, Error> + Send + 'static,
     {
-        queue(&self.urgent, operation).await
+        queue(&self.urgent, |connection| {
+            in_savepoint(connection, operation)
+        })
+        .await
+    }
+
+    /// In the next transaction, without a savepoint.
+    pub async fn run_one<T, F>(&self, operation: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(One) -> Result<T, Error> + Send + 'static,
+    {
+        queue(&self.urgent, |connection| {
+            caught(|| operation(One(connection)))
+        })
+        .await
     }
 
     /// In a transaction that somebody else waits for, if there is one soon.
@@ -70,7 +82,10 @@ impl Writer {
         T: Send + 'static,
         F: FnOnce(&mut Tx) -> Result<T, Error> + Send + 'static,
     {
-        queue(&self.patient, operation).await
+        queue(&self.patient, |connection| {
+            in_savepoint(connection, operation)
+        })
+        .await
     }
 
     pub fn is_alive(&self) -> bool {
@@ -87,13 +102,11 @@ impl Writer {
 async fn queue<T, F>(queue: &mpsc::Sender<Operation>, operation: F) -> Result<T, Error>
 where
     T: Send + 'static,
-    F: FnOnce(&mut Tx) -> Result<T, Error> + Send + 'static,
+    F: FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
 {
     let (reply, answer) = oneshot::channel();
     let operation: Operation = Box::new(move |connection| {
-        let outcome = connection.map_or(Err(Error::NotBegun), |connection| {
-            in_savepoint(connection, operation)
-        });
+        let outcome = connection.map_or(Err(Error::NotBegun), operation);
         let failure = outcome.as_ref().err().and_then(Error::sqlite_failure);
         let reply: Reply = Box::new(move |committed: Result<(), Error>| {
             // Nobody may be waiting any more: the caller was cancelled, the write stands.
@@ -111,8 +124,7 @@ fn in_savepoint<T>(
 ) -> Result<T, Error> {
     let run = |what, sql| execute(connection, what, sql, []).map(drop);
     run("open a savepoint", "SAVEPOINT operation")?;
-    let answer = catch_unwind(AssertUnwindSafe(|| operation(&mut Tx(connection))));
-    let answer = answer.unwrap_or(Err(Error::Panicked));
+    let answer = caught(|| operation(&mut Tx(connection)));
     let end = || run("end a savepoint", "RELEASE operation");
     let is_open = !connection.is_autocommit();
     match answer {
@@ -129,95 +141,9 @@ fn in_savepoint<T>(
     }
 }
 
-/// What waits for its transaction.
-struct Queues {
-    urgent: mpsc::Receiver<Operation>,
-    patient: mpsc::Receiver<Operation>,
-}
-
-/// How the last transaction went.
-#[derive(Default)]
-struct Pace {
-    /// Its commit, and so mostly the disk's sync.
-    took: Duration,
-    urgent: usize,
-}
-
-impl Pace {
-    /// Those who were answered together ask again together: a little patience, where a commit takes
-    /// long, spares half of them a whole one.
-    fn breath(&self, waiting: usize) -> Option<Duration> {
-        let breath = (self.took / 8).min(BREATH_MAX);
-        (breath >= BREATH_MIN && waiting < self.urgent).then_some(breath)
-    }
-}
-
-impl Queues {
-    /// Waits until there is something to do; none where nobody can ask any more.
-    async fn next(&mut self, pace: &Pace) -> Option<Batch<'_>> {
-        let (urgent, patient) = tokio::select! {
-            biased;
-            urgent = self.urgent.recv() => (Some(urgent?), None),
-            patient = self.patient.recv() => {
-                let patience = (pace.took / 2).min(PATIENCE_MAX);
-                let urgent = tokio::time::timeout(patience, self.urgent.recv()).await;
-                (urgent.ok().flatten(), Some(patient?))
-            }
-        };
-        let is_patient_due = patient.is_none();
-        Some(Batch {
-            queues: self,
-            urgent,
-            patient,
-            is_patient_due,
-            urgents: 0,
-        })
-    }
-}
-
-/// The operations of one transaction. What comes while it lasts is taken along, and one of those
-/// that can wait.
-struct Batch<'q> {
-    queues: &'q mut Queues,
-    urgent: Option<Operation>,
-    patient: Option<Operation>,
-    is_patient_due: bool,
-    /// So many were taken.
-    urgents: usize,
-}
-
-impl Batch<'_> {
-    fn waiting(&self) -> usize {
-        usize::from(self.urgent.is_some()) + self.queues.urgent.len()
-    }
-
-    fn next_urgent(&mut self) -> Option<Operation> {
-        if self.urgents == BATCH_MAX {
-            return None;
-        }
-        let next = self.urgent.take();
-        let next = next.or_else(|| self.queues.urgent.try_recv().ok())?;
-        self.urgents += 1;
-        Some(next)
-    }
-
-    fn next_patient(&mut self) -> Option<Operation> {
-        let next = self.patient.take();
-        next.or_else(|| {
-            let is_due = std::mem::take(&mut self.is_patient_due);
-            is_due
-                .then(|| self.queues.patient.try_recv().ok())
-                .flatten()
-        })
-    }
-}
-
-impl Iterator for Batch<'_> {
-    type Item = Operation;
-
-    fn next(&mut self) -> Option<Operation> {
-        self.next_urgent().or_else(|| self.next_patient())
-    }
+/// A panic of one operation is that one's failure.
+fn caught<T>(operation: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(operation)).unwrap_or(Err(Error::Panicked))
 }
 
 fn work(connection: Connection, mut queues: Queues, life: watch::Sender<bool>) {
@@ -320,6 +246,33 @@ mod tests {
             what: "note",
             source,
         })
+    }
+
+    /// What it was stands, whoever failed beside it in the same transaction.
+    #[tokio::test]
+    async fn a_row_that_fails_takes_no_other_with_it() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection
+            .execute_batch("CREATE TABLE noted (what TEXT UNIQUE)")
+            .unwrap();
+        let writer = Writer::start(connection);
+        let one = |what: &'static str| {
+            writer.run_one(move |one| one.insert("note", "INSERT INTO noted VALUES (?1)", [what]))
+        };
+        let panics = writer.run_one(|_| -> Result<(), Error> { panic!("as asked") });
+        let (first, second, again, panics, third) =
+            tokio::join!(one("a"), one("b"), one("a"), panics, one("c"));
+        assert_eq!((first.unwrap(), second.unwrap()), (1, 2));
+        assert!(matches!(again, Err(Error::Statement { what: "note", .. })));
+        assert!(matches!(panics, Err(Error::Panicked)));
+        assert_eq!(third.unwrap(), 3);
+        let count = |tx: &mut Tx| {
+            Ok(tx
+                .0
+                .query_row("SELECT count(*) FROM noted", [], |r| r.get(0)))
+        };
+        let noted: i64 = writer.run(count).await.unwrap().unwrap();
+        assert_eq!(noted, 3);
     }
 
     #[tokio::test]

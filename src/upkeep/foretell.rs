@@ -73,7 +73,7 @@ impl Foreteller {
             Sight::There => {
                 let delivery = self.announcement(&due);
                 let logged = self.store.write(move |tx| {
-                    log::append(tx, &delivery)?;
+                    log::append(tx.one(), &delivery)?;
                     foretold::settled(tx, &due)
                 });
                 logged.await.map(|()| true)

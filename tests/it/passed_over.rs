@@ -37,7 +37,7 @@ async fn a_pbx_put_back_is_read_from_where_it_was_left() {
             raw: body.into_bytes(),
         };
         store
-            .write(move |tx| log::append(tx, &delivery))
+            .write(move |tx| log::append(tx.one(), &delivery))
             .await
             .unwrap();
     }
