@@ -2,6 +2,7 @@
 //!
 //! Never here: how any of it is done.
 
+mod apart;
 mod listen;
 mod lock;
 mod parts;
@@ -21,7 +22,7 @@ use tokio::task::JoinSet;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::failpoint::{self, Effect};
-use crate::http::hook::{Door, Hook, Refusals};
+use crate::http::hook::{Door, Refusals};
 use crate::http::tls::Tls;
 use crate::http::{self, hook};
 use crate::model::chain::chain;
@@ -34,6 +35,7 @@ use crate::upkeep::foretell::Foreteller;
 use crate::upkeep::probe::Prober;
 use crate::worker::Worker;
 
+use apart::Apart;
 use listen::Listeners;
 use parts::{api, lookouts, plan, world};
 use progress::Progress;
@@ -68,6 +70,7 @@ pub struct Service {
     tls: Option<Arc<Tls>>,
     doors: Arc<BTreeMap<PbxName, Door>>,
     progress: Progress,
+    apart: Apart,
     _lock: lock::Lock,
 }
 
@@ -88,27 +91,21 @@ impl Service {
 
         let (stop, stopped) = watch::channel(false);
         let (logged, enqueued) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let refusals = Arc::new(Refusals::default());
+        let (refusals, progress) = (Arc::new(Refusals::default()), Progress::default());
         let doors = Arc::new(listen::doors(settings));
-        let routes = hook::routes(Arc::new(Hook {
-            store: store.clone(),
-            clock: clock.clone(),
-            pbxs: doors.clone(),
-            logged: logged.clone(),
-            refusals: refusals.clone(),
-        }));
-        let mut tasks = JoinSet::new();
+        let receiver = parts::hook(&world, doors.clone(), logged.clone(), refusals.clone());
+        let routes = hook::routes(Arc::new(receiver));
+        let (apart, mut tasks) = (Apart::new()?, JoinSet::new());
         let serving = listeners
             .hook
             .serve(routes, listeners.hook_limits, until(stopped.clone()));
-        tasks.spawn(serving);
+        tasks.spawn(apart::run(apart.handle(), serving));
         let routes = http::admin(Arc::new(api(settings, &world)));
         let serving = listeners
             .admin
             .serve(routes, listeners.admin_limits, until(stopped.clone()));
         tasks.spawn(serving);
         let correlator = correlator(settings, &store);
-        let progress = Progress::default();
         let (heard, told, turns) = (
             logged.clone(),
             enqueued.clone(),
@@ -117,8 +114,13 @@ impl Service {
         let reading = async move { correlator.run(&heard, &told, &turns).await };
         tasks.spawn(unless(until(stopped.clone()), reading));
         let worker = Worker::new(world.clone(), plan(settings), progress.worker.clone());
-        let working = work(world.clone(), worker, prober, enqueued, stopped.clone());
-        tasks.spawn(working);
+        tasks.spawn(work(
+            world.clone(),
+            worker,
+            prober,
+            enqueued,
+            stopped.clone(),
+        ));
         for (foreteller, comparer) in lookouts(settings, &world) {
             let looking = look_out(foreteller, comparer, logged.clone());
             tasks.spawn(unless(until(stopped.clone()), looking));
@@ -141,6 +143,7 @@ impl Service {
             tls: listeners.tls,
             doors,
             progress,
+            apart,
             _lock: lock,
         })
     }
@@ -156,7 +159,8 @@ impl Service {
         interval: Duration,
         feed: F,
     ) -> impl Future<Output = ()> + Send + use<F> {
-        progress::feed(self.progress.clone(), self.store.clone(), interval, feed)
+        let (store, hook) = (self.store.clone(), self.apart.handle());
+        progress::feed(self.progress.clone(), store, hook, interval, feed)
     }
 
     /// Resolves, with the reason, when the service cannot go on and the process must end: the index

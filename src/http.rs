@@ -17,6 +17,7 @@ pub mod tls;
 pub mod web;
 
 mod body;
+mod limits;
 mod request;
 mod room;
 mod session;

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::catalog::listen::Shelf;
 use crate::catalog::peaks;
@@ -13,6 +13,8 @@ use crate::clock::Clock;
 use crate::config::{self, Settings};
 use crate::correlate::{self, Correlator};
 use crate::http::api::{Api, Gate};
+use crate::http::hook::{Door, Hook, Refusals};
+use crate::model::id::PbxName;
 use crate::model::promise::Facts;
 use crate::objects::ObjectStore;
 use crate::pipeline::{Source, World};
@@ -66,6 +68,21 @@ pub(super) async fn world(
         known,
     };
     Ok((Arc::new(world), prober))
+}
+
+pub(super) fn hook(
+    world: &World,
+    pbxs: Arc<BTreeMap<PbxName, Door>>,
+    logged: Arc<Notify>,
+    refusals: Arc<Refusals>,
+) -> Hook {
+    Hook {
+        store: world.store.clone(),
+        clock: world.clock.clone(),
+        pbxs,
+        logged,
+        refusals,
+    }
 }
 
 pub(super) fn api(settings: &Settings, world: &World) -> Api {

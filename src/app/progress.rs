@@ -8,6 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+
+use super::apart;
 use crate::store::Store;
 
 /// Turns of the loops, counted by themselves.
@@ -23,17 +26,20 @@ struct Seen {
     worker: u64,
     correlator: u64,
     writer_answers: bool,
+    hook_answers: bool,
 }
 
 impl Progress {
-    async fn look(&self, store: &Store, patience: Duration) -> Seen {
+    async fn look(&self, store: &Store, hook: &Handle, patience: Duration) -> Seen {
         // It changes nothing, so nothing of it is written.
         let asked = store.write(|_| Ok(()));
-        let writer_answers = tokio::time::timeout(patience, asked).await.is_ok();
+        let writer = tokio::time::timeout(patience, asked);
+        let (writer, hook_answers) = tokio::join!(writer, apart::answers(hook, patience));
         Seen {
             worker: self.worker.load(Ordering::Relaxed),
             correlator: self.correlator.load(Ordering::Relaxed),
-            writer_answers,
+            writer_answers: writer.is_ok(),
+            hook_answers,
         }
     }
 }
@@ -44,6 +50,7 @@ fn hung(before: Seen, now: Seen) -> Vec<&'static str> {
     let waits_for_store = now.worker == 0;
     let parts = [
         ("the index's writer", now.writer_answers),
+        ("the hook", now.hook_answers),
         ("the worker", now.worker != before.worker || waits_for_store),
         ("the reader of the log", now.correlator != before.correlator),
     ];
@@ -55,15 +62,16 @@ fn hung(before: Seen, now: Seen) -> Vec<&'static str> {
 pub(super) async fn feed(
     progress: Progress,
     store: Store,
+    hook: Handle,
     interval: Duration,
     feed: impl Fn() + Send,
 ) {
     // A look takes as long as the pause before it at most.
     let pause = interval / 4;
-    let mut before = progress.look(&store, pause).await;
+    let mut before = progress.look(&store, &hook, pause).await;
     loop {
         tokio::time::sleep(pause).await;
-        let now = progress.look(&store, pause).await;
+        let now = progress.look(&store, &hook, pause).await;
         let hung = hung(before, now);
         if hung.is_empty() {
             feed();
@@ -81,29 +89,40 @@ mod tests {
 
     #[test]
     fn whatever_does_not_get_on_is_named() {
-        let seen = |worker, correlator, writer_answers| Seen {
+        let seen = |(worker, correlator, writer_answers, hook_answers)| Seen {
             worker,
             correlator,
             writer_answers,
+            hook_answers,
         };
         for (before, now, expected) in [
-            ((1, 1, true), (2, 2, true), &[][..]),
-            ((0, 1, true), (0, 2, true), &[]),
-            ((1, 1, false), (2, 2, true), &[]),
-            ((1, 1, true), (1, 2, true), &["the worker"]),
-            ((1, 1, true), (2, 1, true), &["the reader of the log"]),
-            ((0, 0, true), (0, 0, true), &["the reader of the log"]),
+            ((1, 1, true, true), (2, 2, true, true), &[][..]),
+            ((0, 1, true, true), (0, 2, true, true), &[]),
+            ((1, 1, false, true), (2, 2, true, true), &[]),
+            ((1, 1, true, false), (2, 2, true, true), &[]),
+            ((1, 1, true, true), (2, 2, true, false), &["the hook"]),
+            ((1, 1, true, true), (1, 2, true, true), &["the worker"]),
             (
-                (7, 7, true),
-                (7, 8, false),
+                (1, 1, true, true),
+                (2, 1, true, true),
+                &["the reader of the log"],
+            ),
+            (
+                (0, 0, true, true),
+                (0, 0, true, true),
+                &["the reader of the log"],
+            ),
+            (
+                (7, 7, true, true),
+                (7, 8, false, true),
                 &["the index's writer", "the worker"],
             ),
         ] {
-            let (was, is) = (
-                seen(before.0, before.1, before.2),
-                seen(now.0, now.1, now.2),
+            assert_eq!(
+                hung(seen(before), seen(now)),
+                expected,
+                "{before:?} {now:?}"
             );
-            assert_eq!(hung(was, is), expected, "{before:?} {now:?}");
         }
     }
 }

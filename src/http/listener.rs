@@ -32,6 +32,7 @@ use tokio::task::{JoinError, JoinSet};
 use warp::{Filter, Reply};
 
 use super::body::Timed;
+pub use super::limits::Limits;
 use super::request_line::{Gate, RequestLines, Times};
 use super::room::{self, Room, Seat};
 use super::tls::Tls;
@@ -65,42 +66,6 @@ impl fmt::Debug for RawTarget {
 #[derive(Clone, Copy, Debug)]
 pub struct Welcome;
 
-/// How much time and room the peers of a listener get.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// From a head's first byte to its last. A TLS handshake has as much.
-    pub head: Duration,
-    /// From the head to the last byte of the body.
-    pub body: Duration,
-    /// Before a head begins, and while nothing of an answer is taken.
-    pub idle: Duration,
-    /// Of a head after the encoding, which makes three bytes of one; over it: 431. At least 8 KiB.
-    pub head_max_bytes: usize,
-    /// Open at a time.
-    pub connections: usize,
-    /// Open at a time from an address; so many are kept for each PBX whose addresses are known.
-    pub share: usize,
-    /// For those that came before `stop` and have not asked yet: their request is on its way.
-    pub newcomer: Duration,
-    /// For running requests to finish after `stop`; then they are cut.
-    pub drain: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
-            head: Duration::from_secs(10),
-            body: Duration::from_secs(15),
-            idle: Duration::from_secs(30),
-            head_max_bytes: 64 * 1024,
-            connections: 4096,
-            share: 256,
-            newcomer: Duration::from_secs(1),
-            drain: Duration::from_secs(10),
-        }
-    }
-}
-
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("cannot listen on {addr}")]
@@ -113,9 +78,10 @@ pub enum Error {
     Adopt(#[source] io::Error),
 }
 
-/// A bound socket; callers queue from here on and are answered once it serves.
+/// A bound socket; callers queue from here on and are answered once it serves. It belongs to the
+/// runtime that it is served on, and to none before.
 pub struct Listener {
-    socket: TcpListener,
+    socket: std::net::TcpListener,
     local_addr: SocketAddr,
     tls: Option<Arc<Tls>>,
     known: Vec<Vec<IpNet>>,
@@ -132,11 +98,11 @@ impl Listener {
     /// served by the next.
     pub fn adopt(socket: std::net::TcpListener) -> Result<Listener, Error> {
         let adopted = socket.set_nonblocking(true);
-        let adopted = adopted.and_then(|()| TcpListener::from_std(socket));
-        adopted.and_then(Listener::of).map_err(Error::Adopt)
+        let adopted = adopted.and_then(|()| Listener::of(socket));
+        adopted.map_err(Error::Adopt)
     }
 
-    fn of(socket: TcpListener) -> io::Result<Listener> {
+    fn of(socket: std::net::TcpListener) -> io::Result<Listener> {
         Ok(Listener {
             local_addr: socket.local_addr()?,
             socket,
@@ -168,6 +134,11 @@ impl Listener {
         F: Filter + Clone + Send + Sync + 'static,
         F::Extract: Reply,
     {
+        let local = self.local_addr;
+        let socket = match TcpListener::from_std(self.socket) {
+            Ok(socket) => socket,
+            Err(error) => return tracing::error!(%error, %local, "cannot listen any more"),
+        };
         let mut stop = pin!(stop);
         let room = Arc::new(Room::new(limits.connections, limits.share, self.known));
         let (farewell, leaving) = watch::channel(false);
@@ -176,7 +147,7 @@ impl Listener {
             tokio::select! {
                 () = &mut stop => break,
                 Some(ended) = connections.join_next() => report(ended),
-                accepted = self.socket.accept() => match accepted {
+                accepted = socket.accept() => match accepted {
                     Ok((socket, peer)) => {
                         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
                         be_patient(&room, peer.ip()).await;
@@ -195,7 +166,6 @@ impl Listener {
                         room.ends_with(id, connections.spawn(connection));
                     }
                     Err(error) => {
-                        let local = self.local_addr;
                         tracing::warn!(%error, %local, "cannot accept a connection");
                         tokio::select! {
                             () = &mut stop => break,
@@ -205,14 +175,14 @@ impl Listener {
                 }
             }
         }
-        drop(self.socket);
+        drop(socket);
         // Nobody listening means that nobody is connected.
         let _ = farewell.send(true);
         let newcomer = limits.newcomer.min(limits.drain);
         if !all_end(&mut connections, newcomer).await {
             room.dismiss();
             if !all_end(&mut connections, limits.drain - newcomer).await {
-                let (cut, local) = (connections.len(), self.local_addr);
+                let cut = connections.len();
                 tracing::warn!(cut, %local, "connections cut at the drain deadline");
             }
         }
@@ -243,7 +213,7 @@ async fn all_end(connections: &mut JoinSet<()>, within: Duration) -> bool {
     tokio::time::timeout(within, ending).await.is_ok()
 }
 
-fn open(addr: SocketAddr) -> io::Result<TcpListener> {
+fn open(addr: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = match addr {
         SocketAddr::V4(_) => TcpSocket::new_v4(),
         SocketAddr::V6(_) => TcpSocket::new_v6(),
@@ -251,7 +221,7 @@ fn open(addr: SocketAddr) -> io::Result<TcpListener> {
     // What a former life left in TIME_WAIT does not keep the port.
     socket.set_reuseaddr(true)?;
     socket.bind(addr)?;
-    socket.listen(BACKLOG)
+    socket.listen(BACKLOG)?.into_std()
 }
 
 /// One peer, and what it may do.

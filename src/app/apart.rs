@@ -1,0 +1,93 @@
+//! A runtime of its own for the hook: whatever else the service is at, an event is taken.
+//!
+//! It has one thread. A second would be woken for what the first has done by then, and the index's
+//! writer, which every event goes through, has one of its own. Never here: what runs on it.
+
+use std::future::Future;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::runtime::{Builder, Handle, Runtime};
+
+pub(super) struct Apart(Option<Runtime>);
+
+impl Apart {
+    pub(super) fn new() -> anyhow::Result<Apart> {
+        let mut runtime = Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(1).thread_name("hook").enable_all();
+        Ok(Apart(Some(
+            runtime.build().context("start a runtime for the hook")?,
+        )))
+    }
+
+    pub(super) fn handle(&self) -> Handle {
+        let runtime = self.0.as_ref();
+        runtime
+            .expect("it is there until it is dropped")
+            .handle()
+            .clone()
+    }
+}
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        // Within another runtime nothing may wait for the end of this one.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Runs `work` there, and is itself to be run here: it ends when the work has, and panics where that
+/// did.
+pub(super) async fn run(there: Handle, work: impl Future<Output = ()> + Send + 'static) {
+    there
+        .spawn(work)
+        .await
+        .expect("what runs apart does not panic");
+}
+
+/// Whether anything that becomes due there is done within this time.
+pub(super) async fn answers(there: &Handle, within: Duration) -> bool {
+    let asked = there.spawn(async {});
+    tokio::time::timeout(within, asked).await.is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    #[tokio::test]
+    async fn it_goes_on_while_this_thread_does_not() {
+        let apart = Apart::new().unwrap();
+        let (done, is_done) = mpsc::channel();
+        let work = apart.handle().spawn(async move { done.send(()).unwrap() });
+        is_done.recv_timeout(LONG).unwrap();
+        work.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_hangs_there_is_seen() {
+        let apart = Apart::new().unwrap();
+        assert!(answers(&apart.handle(), LONG).await);
+        let (go_on, may_go_on) = mpsc::channel::<()>();
+        let hung = apart
+            .handle()
+            .spawn(async move { may_go_on.recv().unwrap() });
+        assert!(!answers(&apart.handle(), Duration::from_millis(50)).await);
+        go_on.send(()).unwrap();
+        hung.await.unwrap();
+        assert!(answers(&apart.handle(), LONG).await);
+    }
+
+    #[tokio::test]
+    async fn a_panic_there_is_one_here() {
+        let apart = Apart::new().unwrap();
+        let work = run(apart.handle(), async { panic!("as asked") });
+        assert!(tokio::spawn(work).await.unwrap_err().is_panic());
+    }
+}
