@@ -7,12 +7,12 @@
 mod batch;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use self::batch::{Pace, Queues};
+use self::batch::{Batch, Pace, Queues};
 use super::in_place::InPlace;
 use super::{Error, One, Tx, execute};
 use crate::failpoint::{self, Effect};
@@ -153,14 +153,9 @@ fn work(connection: Connection, mut queues: Queues, life: watch::Sender<bool>) {
         .expect("a timer can be made while the program starts");
     let (mut pace, mut in_place) = (Pace::default(), InPlace::of(&connection));
     while let Some(mut batch) = runtime.block_on(queues.next(&pace)) {
-        if let Some(breath) = pace.breath(batch.waiting()) {
-            std::thread::sleep(breath);
-        }
+        batch.gather(&pace);
         match commit_together(&connection, &mut in_place, &mut batch) {
-            Ok(took) => {
-                let urgent = batch.urgents;
-                pace = Pace { took, urgent };
-            }
+            Ok(went) => pace = went,
             Err(fatal) => {
                 tracing::error!(error = %fatal, "the index failed to commit; no more writes are taken");
                 break;
@@ -172,16 +167,16 @@ fn work(connection: Connection, mut queues: Queues, life: watch::Sender<bool>) {
     let _ = life.send(false);
 }
 
-/// One transaction for all; tells how long its commit took. An error return means the disk can no
-/// longer be believed.
+/// One transaction for all; tells how it went. An error return means the disk can no longer be
+/// believed.
 fn commit_together(
     connection: &Connection,
     in_place: &mut InPlace,
-    batch: impl Iterator<Item = Operation>,
-) -> Result<Duration, Failure> {
+    batch: &mut Batch,
+) -> Result<Pace, Failure> {
     let mut replies: Vec<Reply> = Vec::new();
     let mut fate = stepped(connection, "BEGIN IMMEDIATE");
-    for operation in batch {
+    for operation in &mut *batch {
         let (reply, failure) = operation(fate.is_ok().then_some(connection));
         replies.push(reply);
         if fate.is_ok() && connection.is_autocommit() {
@@ -200,7 +195,7 @@ fn commit_together(
         fate = stepped(connection, "COMMIT");
         failpoint::after(Effect::Commit);
     }
-    let took = began.elapsed();
+    let pace = batch.pace(began.elapsed());
     if !connection.is_autocommit() {
         // Only after a failed COMMIT; if this fails as well, the connection is closed anyway.
         let _ = stepped(connection, "ROLLBACK");
@@ -213,7 +208,7 @@ fn commit_together(
     }
     match fate {
         Err(failure) if is_io_error(&failure) => Err(failure),
-        _ => Ok(took),
+        _ => Ok(pace),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Never here: running any of it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
@@ -12,8 +12,9 @@ const BATCH_MAX: usize = 512;
 /// Of an operation that can wait, for one that cannot.
 const PATIENCE_MAX: Duration = Duration::from_millis(10);
 /// Shorter ones cost more than they bring.
-const BREATH_MIN: Duration = Duration::from_micros(200);
-const BREATH_MAX: Duration = Duration::from_millis(1);
+const BREATH_MIN: Duration = Duration::from_micros(300);
+const BREATH_MAX: Duration = Duration::from_millis(2);
+const LOOK_AGAIN: Duration = Duration::from_micros(100);
 
 /// What waits for its transaction.
 pub(super) struct Queues {
@@ -25,17 +26,9 @@ pub(super) struct Queues {
 #[derive(Default)]
 pub(super) struct Pace {
     /// Its commit, and so mostly the disk's sync.
-    pub(super) took: Duration,
-    pub(super) urgent: usize,
-}
-
-impl Pace {
-    /// Those who were answered together ask again together: a little patience, where a commit takes
-    /// long, spares half of them a whole one.
-    pub(super) fn breath(&self, waiting: usize) -> Option<Duration> {
-        let breath = (self.took / 8).min(BREATH_MAX);
-        (breath >= BREATH_MIN && waiting < self.urgent).then_some(breath)
-    }
+    took: Duration,
+    /// Those it answered, and those who waited already.
+    asking: usize,
 }
 
 impl Queues {
@@ -69,11 +62,28 @@ pub(super) struct Batch<'q> {
     patient: Option<Operation>,
     is_patient_due: bool,
     /// So many were taken.
-    pub(super) urgents: usize,
+    urgents: usize,
 }
 
 impl Batch<'_> {
-    pub(super) fn waiting(&self) -> usize {
+    /// Those who were answered together ask again together. Where a commit takes long, a little
+    /// patience spares them a whole one: without it they fall into two halves, each of which waits
+    /// for the other's.
+    pub(super) fn gather(&self, pace: &Pace) {
+        let breath = (pace.took / 4).min(BREATH_MAX);
+        let until = Instant::now() + breath;
+        while breath >= BREATH_MIN && self.waiting() < pace.asking && Instant::now() < until {
+            std::thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    /// Once it is committed, and before anybody hears of it.
+    pub(super) fn pace(&self, took: Duration) -> Pace {
+        let asking = self.urgents + self.waiting();
+        Pace { took, asking }
+    }
+
+    fn waiting(&self) -> usize {
         usize::from(self.urgent.is_some()) + self.queues.urgent.len()
     }
 
