@@ -41,7 +41,7 @@ pub fn writer(path: &Path) -> Result<Connection, Error> {
     connection
         .execute_batch(
             "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; \
-             PRAGMA wal_autocheckpoint = 4000; PRAGMA temp_store = MEMORY;",
+             PRAGMA temp_store = MEMORY;",
         )
         .map_err(failed)?;
     step_up(path, &mut connection)?;

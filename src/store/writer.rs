@@ -5,6 +5,7 @@
 //! what cannot. Never here: SQL of a table.
 
 mod batch;
+mod checkpoint;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
@@ -13,6 +14,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::batch::{Batch, Pace, Queues};
+use self::checkpoint::Checkpoints;
 use super::in_place::InPlace;
 use super::{Error, One, Tx, execute};
 use crate::failpoint::{self, Effect};
@@ -152,10 +154,14 @@ fn work(connection: Connection, mut queues: Queues, life: watch::Sender<bool>) {
         .build()
         .expect("a timer can be made while the program starts");
     let (mut pace, mut in_place) = (Pace::default(), InPlace::of(&connection));
+    let mut checkpoints = Checkpoints::beside(&connection);
     while let Some(mut batch) = runtime.block_on(queues.next(&pace)) {
         batch.gather(&pace);
         match commit_together(&connection, &mut in_place, &mut batch) {
-            Ok(went) => pace = went,
+            Ok(went) => {
+                pace = went;
+                checkpoints.look(&connection);
+            }
             Err(fatal) => {
                 tracing::error!(error = %fatal, "the index failed to commit; no more writes are taken");
                 break;
