@@ -148,7 +148,7 @@ impl Tx<'_> {
 }
 
 /// The writer's transaction, for one statement of one row: where that fails, it has changed nothing,
-/// and needs no savepoint, which costs as much again.
+/// and needs no savepoint to undo it.
 pub struct One<'c>(&'c Connection);
 
 impl One<'_> {

@@ -154,7 +154,7 @@ fn work(connection: Connection, mut queues: Queues, life: watch::Sender<bool>) {
         .build()
         .expect("a timer can be made while the program starts");
     let (mut pace, mut in_place) = (Pace::default(), InPlace::of(&connection));
-    let mut checkpoints = Checkpoints::beside(&connection);
+    let mut checkpoints = Checkpoints::of(&connection);
     while let Some(mut batch) = runtime.block_on(queues.next(&pace)) {
         batch.gather(&pace);
         match commit_together(&connection, &mut in_place, &mut batch) {

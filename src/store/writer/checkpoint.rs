@@ -17,6 +17,7 @@ const PAGES_MORE: i64 = 1000;
 
 /// When a checkpoint is made, and by whom.
 pub(super) struct Checkpoints {
+    /// Started when it is first needed: most who write, write little.
     helper: Option<Helper>,
     is_running: bool,
     /// Of how many pages the next one is made.
@@ -30,15 +31,12 @@ struct Helper {
 }
 
 impl Checkpoints {
-    /// Of an index in memory there are none; where no thread can be had, SQLite makes them itself.
-    pub(super) fn beside(connection: &Connection) -> Checkpoints {
-        let path = connection.path().filter(|path| !path.is_empty());
-        let helper = path.and_then(Helper::start);
-        let itself_pages = if helper.is_some() { 0 } else { PAGES_MAX };
-        // Where this fails, more checkpoints are made than are needed.
-        let _ = connection.pragma_update(None, "wal_autocheckpoint", itself_pages);
+    /// From here on SQLite makes none by itself.
+    pub(super) fn of(connection: &Connection) -> Checkpoints {
+        // Where this fails, more are made than are needed.
+        let _ = connection.pragma_update(None, "wal_autocheckpoint", 0);
         Checkpoints {
-            helper,
+            helper: None,
             is_running: false,
             due_pages: PAGES_MAX,
         }
@@ -46,12 +44,10 @@ impl Checkpoints {
 
     /// After each transaction.
     pub(super) fn look(&mut self, connection: &Connection) {
-        let Some(helper) = &self.helper else { return };
-        if self.is_running {
+        if let Some(helper) = self.helper.as_ref().filter(|_| self.is_running) {
             self.is_running = helper.done.try_recv() == Err(TryRecvError::Empty);
             if !self.is_running {
-                let pages = checkpoint(connection, "PASSIVE");
-                self.due_pages = pages.map_or(self.due_pages, |pages| pages + PAGES_MORE);
+                self.finish(connection);
             }
             return;
         }
@@ -59,7 +55,23 @@ impl Checkpoints {
         if pages < PAGES_MAX {
             self.due_pages = PAGES_MAX;
         }
-        self.is_running = pages >= self.due_pages && helper.ask.send(()).is_ok();
+        if pages < self.due_pages {
+            return;
+        }
+        if self.helper.is_none() {
+            self.helper = connection.path().and_then(Helper::start);
+        }
+        let helper = self.helper.as_ref();
+        self.is_running = helper.is_some_and(|helper| helper.ask.send(()).is_ok());
+        if !self.is_running {
+            self.finish(connection);
+        }
+    }
+
+    /// What the helper has left, or all where there is none.
+    fn finish(&mut self, connection: &Connection) {
+        let pages = checkpoint(connection, "PASSIVE");
+        self.due_pages = pages.unwrap_or(self.due_pages) + PAGES_MORE;
     }
 }
 
