@@ -99,7 +99,7 @@ impl Service {
         let serving = listeners
             .hook
             .serve(routes, listeners.hook_limits, until(stopped.clone()));
-        tasks.spawn(apart::run(apart.handle(), serving));
+        tasks.spawn_on(serving, &apart.handle());
         let routes = http::admin(Arc::new(api(settings, &world)));
         let serving = listeners
             .admin

@@ -211,7 +211,7 @@ impl Store {
         self.writer.run(operation).await
     }
 
-    /// As `write`, for a single row.
+    /// As `write`, for a single row, which needs no savepoint.
     pub async fn write_one<T, F>(&self, operation: F) -> Result<T, Error>
     where
         T: Send + 'static,

@@ -213,6 +213,16 @@ mod tests {
         }
     }
 
+    /// `.cargo/config.toml` is read from where cargo is run. That fdatasync is among its flags cannot
+    /// be asked; this one beside it can.
+    #[test]
+    fn sqlite_is_built_as_the_project_says() {
+        let connection = Connection::open_in_memory().unwrap();
+        let sql = "SELECT sqlite_compileoption_used('DEFAULT_MEMSTATUS=0')";
+        let is_used: bool = connection.query_row(sql, [], |row| row.get(0)).unwrap();
+        assert!(is_used, "a build without .cargo/config.toml");
+    }
+
     /// Of the very connection that answers what it has committed: FULL is 2.
     #[tokio::test]
     async fn what_is_committed_is_on_the_disk() {

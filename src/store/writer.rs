@@ -1,8 +1,8 @@
 //! The one writer: a thread that owns the connection, behind bounded queues.
 //!
 //! A disk syncs a few hundred times a second, so whatever waits is committed together: one
-//! transaction, a savepoint an operation, replies only after COMMIT. What can wait goes along with
-//! what cannot. Never here: SQL of a table.
+//! transaction, a savepoint an operation of more than a row, replies only after COMMIT. What can wait
+//! goes along with what cannot. Never here: SQL of a table.
 
 mod batch;
 mod checkpoint;
@@ -157,13 +157,12 @@ fn work(connection: Connection, mut queues: Queues, life: watch::Sender<bool>) {
     let mut checkpoints = Checkpoints::of(&connection);
     while let Some(mut batch) = runtime.block_on(queues.next(&pace)) {
         batch.gather(&pace);
-        match commit_together(&connection, &mut in_place, &mut batch) {
-            Ok(went) => {
-                pace = went;
-                checkpoints.look(&connection);
-            }
+        let went = commit_together(&connection, &mut in_place, &mut batch);
+        match went.and_then(|went| checkpoints.look(&connection).map(|()| went)) {
+            Ok(went) => pace = went,
             Err(fatal) => {
-                tracing::error!(error = %fatal, "the index failed to commit; no more writes are taken");
+                tracing::error!(error = %fatal, "the index cannot be written; no more writes are taken");
+                checkpoint::leave_the_log(&connection);
                 break;
             }
         }

@@ -2,6 +2,7 @@
  * all like it from then on.
  *
  * FAIL_IO_BELOW   the directory
+ * FAIL_IO_ONLY    or this one path, in place of what lies below a directory
  * FAIL_IO_CALL    write, sync, rename, unlink or truncate
  * FAIL_IO_AT      which such call: 1 is the first
  * FAIL_IO_ERRNO   a number
@@ -28,7 +29,9 @@ static atomic_long passed;
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
 static int lies_below(const char *path) {
-    const char *below = getenv("FAIL_IO_BELOW");
+    const char *below = getenv("FAIL_IO_BELOW"), *only = getenv("FAIL_IO_ONLY");
+    if (only)
+        return path && strcmp(path, only) == 0;
     return below && path && strncmp(path, below, strlen(below)) == 0;
 }
 

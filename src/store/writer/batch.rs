@@ -79,7 +79,7 @@ impl Batch<'_> {
 
     /// Once it is committed, and before anybody hears of it.
     pub(super) fn pace(&self, took: Duration) -> Pace {
-        let asking = self.urgents + self.waiting();
+        let asking = (self.urgents + self.waiting()).min(BATCH_MAX);
         Pace { took, asking }
     }
 
