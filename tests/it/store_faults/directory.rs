@@ -82,6 +82,8 @@ fn a_full_and_a_read_only_directory_are_waited_out() {
         return;
     };
     service.restart();
+    // What is just being tried takes room, and gives it back.
+    service.wait_until_store_is_tried();
 
     let filler = archive.join("filler");
     // As much as there is room for.
