@@ -8,7 +8,6 @@
 
 use std::fs::File;
 use std::mem::ManuallyDrop;
-use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
@@ -85,8 +84,7 @@ impl Checkpoints {
             return Ok(());
         }
         if pages.logged - pages.moved < PAGES_FEW {
-            let made = checkpoint(connection, "PASSIVE").map(drop);
-            return self.weigh(made);
+            return self.make(connection);
         }
         if pages.logged >= self.due_pages {
             self.due_pages = pages.logged + PAGES_FEW;
@@ -103,8 +101,12 @@ impl Checkpoints {
         self.is_running = helper.is_some_and(|helper| helper.ask.send(()).is_ok());
         match self.is_running {
             true => Ok(()),
-            false => self.weigh(checkpoint(connection, "PASSIVE").map(drop)),
+            false => self.make(connection),
         }
+    }
+
+    fn make(&mut self, connection: &Connection) -> Result<(), Failure> {
+        self.weigh(checkpoint(connection, "PASSIVE").map(drop))
     }
 
     /// What cannot be moved for want of room is moved later.
@@ -128,7 +130,7 @@ impl Helper {
         connection.pragma_update(None, "synchronous", "FULL").ok()?;
         leave_the_log(&connection);
         // Never closed: that would end all locks that this process has on the index.
-        let file = ManuallyDrop::new(File::open(Path::new(path)).ok()?);
+        let file = ManuallyDrop::new(File::open(path).ok()?);
         let ((ask, asked), (tell, done)) = (channel(), channel());
         let work = move || {
             while asked.recv().is_ok() {
@@ -183,6 +185,8 @@ fn io_error() -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     const LONG: Duration = Duration::from_secs(20);
