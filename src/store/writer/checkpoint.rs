@@ -116,6 +116,8 @@ impl Checkpoints {
             Err(failure) if is_io_error(&failure) => Err(failure),
             Err(error) => {
                 tracing::warn!(%error, "the write-ahead log was not moved into the index");
+                // A log that is moved can be written anew: what waits for room waits for this too.
+                self.due_pages = PAGES_MAX;
                 Ok(())
             }
             Ok(()) => Ok(()),
@@ -269,6 +271,24 @@ mod tests {
             let is_left = directory.path().join("index.sqlite-wal").exists();
             assert_eq!(is_left, is_told);
         }
+    }
+
+    #[test]
+    fn what_had_no_room_is_moved_later_though_nothing_can_be_added() {
+        let directory = tempfile::tempdir().unwrap();
+        let index = index(directory.path());
+        let mut checkpoints = Checkpoints::of(&index);
+        while pages(&index).logged < PAGES_MAX {
+            index.execute(PIECE, []).unwrap();
+        }
+        checkpoints.due_pages = pages(&index).logged + PAGES_FEW;
+        let full = Failure::new(ffi::SQLITE_FULL);
+        checkpoints.weigh(Err(full)).unwrap();
+        checkpoints.look(&index).unwrap();
+        assert!(!checkpoints.is_running, "at once");
+        checkpoints.not_before = None;
+        checkpoints.look(&index).unwrap();
+        assert!(checkpoints.is_running);
     }
 
     #[test]
