@@ -2,9 +2,10 @@
 //! schema and the store's own functions, then every filter through the library, the API and the
 //! page of the real binary, the verb `search` as a whole process, and audio.
 //!
-//! `cargo bench --bench archive -- [RECORDINGS] [DIRECTORY]`: 1,000,000 by default; a directory is
-//! kept, and an index that it holds already is measured again without being made anew. Prints the
-//! tables of docs/performance.md. Never here: an assertion; machines differ.
+//! `cargo bench --bench archive -- [RECORDINGS [DIRECTORY [FILTER…]]]`: 1,000,000 by default; a
+//! directory is kept, and an index that it holds already is measured again without being made anew;
+//! of filters that are named nothing but the library is measured. Prints the tables of
+//! docs/performance.md. Never here: an assertion; machines differ.
 
 mod audio;
 mod filters;
@@ -68,12 +69,16 @@ fn main() -> anyhow::Result<()> {
         std::fs::create_dir_all(directory.join("data"))?;
         runtime.block_on(seed::seed(&Store::open(&index)?, count))?;
     }
+    let mut cases = filters::cases(&Reader::open(&index)?)?;
+    if let Some(named) = given.get(2..).filter(|named| !named.is_empty()) {
+        cases.retain(|case| named.iter().any(|name| name == case.name));
+        return library(&index, &cases);
+    }
     let sql = "SELECT count(*) FROM call";
     let calls: i64 = Reader::open(&index)?.query_row(sql, [], |row| row.get(0))?;
     runtime.block_on(seed::rates(&Store::open(&index)?, calls as u64, count))?;
     let bytes = std::fs::metadata(&index)?.len() >> 20;
     println!("Index of {bytes} MiB.\n");
-    let cases = filters::cases(&Reader::open(&index)?)?;
     library(&index, &cases)?;
     runtime.block_on(served::measure(directory, &cases))
 }

@@ -171,14 +171,15 @@ pub fn other(
     media_ms: u64,
     now: UtcMs,
 ) -> Result<bool, Error> {
-    let sql = r#"INSERT INTO recording (pbx, recording, call, leg, part, dated,
-        announced_ms, announced_seq, source_url, fetch_path, announced_flags, state, due_ms,
-        window_ms, original_sha256, original_bytes, media_ms, sorted_ms, local_ms, external,
-        extension, did, direction, outcome, duration_s)
-        SELECT pbx, ?2, call, leg, part, dated, ?3, announced_seq, source_url, fetch_path,
-            json_array(?7), 'pending', ?3, ?3, ?4, ?5, ?6, sorted_ms, local_ms, external,
-            extension, did, direction, outcome, duration_s FROM recording WHERE id = ?1
-        ON CONFLICT (recording, pbx) DO NOTHING"#;
+    let sql = format!(
+        "INSERT INTO recording (pbx, recording, call, leg, part, dated, announced_ms, \
+            announced_seq, source_url, fetch_path, announced_flags, state, due_ms, window_ms, \
+            original_sha256, original_bytes, media_ms, {listed}) \
+        SELECT pbx, ?2, call, leg, part, dated, ?3, announced_seq, source_url, fetch_path, \
+            json_array(?7), 'pending', ?3, ?3, ?4, ?5, ?6, {listed} FROM recording WHERE id = ?1 \
+        ON CONFLICT (recording, pbx) DO NOTHING",
+        listed = *recordings::LISTED,
+    );
     let row = params![
         due.row,
         beside.recording.as_str(),
@@ -189,7 +190,7 @@ pub fn other(
         due.short_of_s.map_or("conflict", |_| "fetched_later"),
     ];
     flag_short(tx, due)?;
-    let is_new = execute(tx, "keep another content beside", sql, row)? == 1;
+    let is_new = execute(tx, "keep another content beside", &sql, row)? == 1;
     let name = [beside.recording.as_str(), beside.pbx.as_str()];
     recordings::note_lengths(tx, "WHERE r.recording = ?1 AND r.pbx = ?2", name)?;
     let entry = Entry::of_service(now, "compared", &due.id);

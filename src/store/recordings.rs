@@ -3,6 +3,7 @@
 //! Never here: taking one to work on it (`claims`), or what becomes of it then (`transitions`).
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::LazyLock;
 
 use jiff::civil::DateTime;
 use rusqlite::{Params, params};
@@ -89,16 +90,6 @@ pub fn standings_of_calls(
 }
 
 fn insert(tx: &mut Tx, one: &Announced, due_after_ms: i64) -> Result<bool, Error> {
-    let sql = "INSERT INTO recording (pbx, recording, call, leg, part, dated, \
-        announced_ms, source_url, fetch_path, announced_flags, state, due_ms, window_ms, code, \
-        last_error, announced_seq, sorted_ms, local_ms, external, extension, did, direction, \
-        outcome, duration_s) \
-        SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?7, ?13, ?14, ?15, \
-            coalesce(c.started_ms, ?7), coalesce(c.local_ms, ?16), c.external, \
-            l.extension, c.did, c.direction, c.outcome, l.duration_s \
-        FROM (SELECT 1) LEFT JOIN call c ON c.call = ?3 AND c.pbx = ?1 \
-            LEFT JOIN leg l ON l.call_id = c.id AND l.leg = ?4 \
-        WHERE true ON CONFLICT (recording, pbx) DO NOTHING";
     let (leg, part) = one.of.as_ref().map(|(leg, part)| (leg, part)).unzip();
     let refused = one.path.as_ref().err();
     let row = params![
@@ -125,14 +116,14 @@ fn insert(tx: &mut Tx, one: &Announced, due_after_ms: i64) -> Result<bool, Error
         one.seq.0,
         Moment::Local(one.local).as_utc().0,
     ];
-    Ok(execute(tx, "enqueue a recording", sql, row)? == 1)
+    Ok(execute(tx, "enqueue a recording", &INSERT, row)? == 1)
 }
 
 /// Has the recordings of a call listed as the call and its legs are now.
 pub(super) fn follow(tx: &mut Tx, call_id: i64, id: &CallId) -> Result<(), Error> {
     let (call, pbx) = (id.call.as_str(), id.pbx.as_str());
     let key = params![call_id, call, pbx];
-    if execute(tx, "have recordings follow their call", FOLLOW, key)? > 0 {
+    if execute(tx, "have recordings follow their call", &FOLLOW, key)? > 0 {
         let of_call = "INDEXED BY recording_by_call WHERE r.call = ?1 AND r.pbx = ?2";
         note_lengths(tx, of_call, [call, pbx])?;
         comparison::found_short(tx, [call, pbx])?;
@@ -157,22 +148,62 @@ pub(super) fn note_lengths(tx: &mut Tx, which: &str, key: impl Params) -> Result
     noted.write(tx)
 }
 
+/// What a listing goes by and shows of a recording's call and leg: the column, and what it is of a
+/// recording `r`, its call `c` and its leg `l`.
+const OF_CALL: [(&str, &str); 13] = [
+    ("sorted_ms", "coalesce(c.started_ms, r.announced_ms)"),
+    ("local_ms", "coalesce(c.local_ms, r.local_ms)"),
+    ("started_local", "c.started_local"),
+    ("ambiguous_hour", "coalesce(c.ambiguous_hour, 0)"),
+    ("external", "c.external"),
+    ("extension", "l.extension"),
+    ("did", "c.did"),
+    ("direction", "c.direction"),
+    ("outcome", "c.outcome"),
+    ("duration_s", "l.duration_s"),
+    ("transfer", "l.transfer"),
+    ("transferred_to", "l.transferred_to"),
+    ("finish", "l.finish"),
+];
+
+fn of_call(each: impl Fn((&str, &str)) -> String) -> String {
+    OF_CALL.map(each).join(", ")
+}
+
+pub(super) static LISTED: LazyLock<String> =
+    LazyLock::new(|| of_call(|(column, _)| column.to_owned()));
+
+static INSERT: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "INSERT INTO recording (pbx, recording, call, leg, part, dated, announced_ms, source_url, \
+            fetch_path, announced_flags, state, due_ms, window_ms, code, last_error, \
+            announced_seq, {}) \
+        SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?7, ?13, ?14, ?15, {} \
+        FROM (SELECT ?7 AS announced_ms, ?16 AS local_ms) r \
+            LEFT JOIN call c ON c.call = ?3 AND c.pbx = ?1 \
+            LEFT JOIN leg l ON l.call_id = c.id AND l.leg = ?4 \
+        WHERE true ON CONFLICT (recording, pbx) DO NOTHING",
+        *LISTED,
+        of_call(|(_, value)| value.to_owned()),
+    )
+});
+
 /// Those that are right are left alone, so that an index is written only for what has changed. The
 /// index is named: without it SQLite looks at every recording there is.
-pub(super) const FOLLOW: &str = "UPDATE recording INDEXED BY recording_by_call \
-    SET sorted_ms = n.sorted_ms, local_ms = n.local_ms, external = n.external, \
-        extension = n.extension, did = n.did, direction = n.direction, outcome = n.outcome, \
-        duration_s = n.duration_s \
-    FROM (SELECT r.id, coalesce(c.started_ms, r.announced_ms) AS sorted_ms, \
-            coalesce(c.local_ms, r.local_ms) AS local_ms, c.external, \
-            l.extension, c.did, c.direction, c.outcome, l.duration_s \
-        FROM call c CROSS JOIN recording r ON r.call = c.call AND r.pbx = c.pbx \
-        LEFT JOIN leg l ON l.call_id = c.id AND l.leg = r.leg WHERE c.id = ?1) n \
-    WHERE recording.call = ?2 AND recording.pbx = ?3 AND recording.id = n.id \
-        AND (recording.sorted_ms, recording.local_ms, recording.external, recording.extension, \
-            recording.did, recording.direction, recording.outcome, recording.duration_s) \
-        IS NOT (n.sorted_ms, n.local_ms, n.external, n.extension, n.did, n.direction, \
-            n.outcome, n.duration_s)";
+pub(super) static FOLLOW: LazyLock<String> = LazyLock::new(|| {
+    let is = of_call(|(column, _)| format!("recording.{column}"));
+    let now = of_call(|(column, _)| format!("n.{column}"));
+    format!(
+        "UPDATE recording INDEXED BY recording_by_call SET ({}) = ({now}) \
+        FROM (SELECT r.id, {} FROM call c \
+            CROSS JOIN recording r ON r.call = c.call AND r.pbx = c.pbx \
+            LEFT JOIN leg l ON l.call_id = c.id AND l.leg = r.leg WHERE c.id = ?1) n \
+        WHERE recording.call = ?2 AND recording.pbx = ?3 AND recording.id = n.id \
+            AND ({is}) IS NOT ({now})",
+        *LISTED,
+        of_call(|(column, value)| format!("{value} AS {column}")),
+    )
+});
 
 /// The recordings whose local copy may still be needed: those not archived that were downloaded.
 pub fn spooled(db: &Db) -> Result<BTreeSet<RecordingId>, Error> {

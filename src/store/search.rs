@@ -132,9 +132,8 @@ pub fn recordings(db: &Db, filter: &Filter) -> Result<Vec<RecordingRow>, Error> 
         return Ok(Vec::new());
     };
     let sql = format!(
-        "SELECT {RECORDING_COLUMNS} FROM json_each(?1) found CROSS JOIN recordings v \
-         ON v.recording = (SELECT pbx || '/' || recording FROM recording WHERE id = found.value) \
-         ORDER BY found.key"
+        "SELECT {RECORDING_COLUMNS} FROM json_each(?1) found \
+         CROSS JOIN recordings_by_row v ON v.row = found.value ORDER BY found.key"
     );
     let mut found = Vec::new();
     for piece in listing.rows(db)?.chunks(PIECE) {

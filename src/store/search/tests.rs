@@ -102,7 +102,7 @@ fn no_filter_reads_a_table_from_end_to_end() {
         Value::Text("c".to_owned()),
         Value::Text("hq".to_owned()),
     ];
-    let plan_of_follow = plan(&db, recordings::FOLLOW, key);
+    let plan_of_follow = plan(&db, &recordings::FOLLOW, key);
     assert_is_searched("follow", &plan_of_follow);
 }
 

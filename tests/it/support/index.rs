@@ -104,6 +104,7 @@ impl Index {
 
     /// All that was derived from the log, with times and in the order of arrival.
     pub async fn derived(&self) -> Derived {
+        self.assert_recordings_say_what_their_calls_say();
         let calls = self.calls(&Filter::default()).await;
         Derived {
             calls: calls
@@ -112,14 +113,26 @@ impl Index {
                 .collect(),
             recordings: self.rows(
                 "SELECT recording, call, leg, part, state, direction, external, extension, did, \
-                 started_at, duration_s, transfer, transferred_to, finish, flags, code, day \
-                 FROM recordings ORDER BY recording",
+                 started_at, started_at_local, duration_s, transfer, transferred_to, finish, flags, \
+                 code, day FROM recordings ORDER BY recording",
             ),
             events: self.rows(
                 "SELECT pbx, CAST(raw AS TEXT), item, kind, call, leg, repaired FROM events \
                  ORDER BY seq, item",
             ),
         }
+    }
+
+    fn assert_recordings_say_what_their_calls_say(&self) {
+        let others = self.rows(
+            "SELECT r.recording FROM recordings r LEFT JOIN calls c USING (pbx, call) \
+             LEFT JOIN legs l USING (pbx, call, leg) \
+             WHERE (r.direction, r.external, r.did, r.started_at, r.started_at_local, r.extension, \
+                 r.duration_s, r.transfer, r.transferred_to, r.finish) \
+             IS NOT (c.direction, c.external, c.did, c.started_at, c.started_at_local, l.extension, \
+                 l.duration_s, l.transfer, l.transferred_to, l.finish)",
+        );
+        assert_eq!(others, [] as [Value; 0]);
     }
 
     /// A query of the public views, as an administrator would ask it.
