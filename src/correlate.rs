@@ -30,6 +30,8 @@ use crate::store::{Db, Error, Store, Tx, calls, damaged, foretold};
 const BATCH: u32 = 200;
 /// No more of them are read in a second while more come: what comes faster is a burst, and it ends.
 const PACE_PER_S: u32 = 6000;
+/// While more come: events of one call come close together.
+const REST_MIN: Duration = Duration::from_millis(20);
 /// How soon events are noticed that another process logged.
 const POLL: Duration = Duration::from_millis(500);
 
@@ -164,7 +166,7 @@ impl Batch {
 /// many: answers come first. What is only left of before is read without a rest.
 fn rest(took: Duration, read: usize) -> Duration {
     let due = Duration::from_secs(1) * read as u32 / PACE_PER_S;
-    took.max(due.saturating_sub(took)).min(POLL)
+    took.max(due.saturating_sub(took)).clamp(REST_MIN, POLL)
 }
 
 fn read(db: &Db, pbxs: &BTreeMap<PbxName, Pbx>) -> Result<Option<Batch>, Error> {
