@@ -55,7 +55,7 @@ pub async fn run(arguments: Arguments, settings: &Settings) -> anyhow::Result<Ex
 
 /// An empty backlog is a success.
 fn list(reader: &Reader, json: bool) -> anyhow::Result<Exit> {
-    let rows = jobs::list(reader, &Scope::default())?;
+    let rows = jobs::list(reader, &Scope::default(), None, None)?;
     if json {
         rows.iter().try_for_each(output::json)?;
         return Ok(Exit::Done);

@@ -88,7 +88,7 @@ macro_rules! route {
     };
 }
 
-use query::{CALLS, CUSTODY, EVENTS, EXPORTED, NONE, RECORDINGS};
+use query::{CALLS, CUSTODY, EVENTS, EXPORTED, JOBS, NONE, RECORDINGS};
 
 /// Every route there is. A path that is not here is not answered.
 pub const ROUTES: &[Route] = &[
@@ -102,7 +102,7 @@ pub const ROUTES: &[Route] = &[
     route!(GET "/api/v1/calls" See Calls, CALLS, lists::calls, "Calls, newest first, missed ones too"),
     route!(GET "/api/v1/calls/{pbx}/{call}" See Call, NONE, singles::call, "A call with its legs and events"),
     route!(GET "/api/v1/events" Audit Events, EVENTS, lists::events, "Events as they were read, newest first, with their text"),
-    route!(GET "/api/v1/jobs" See Jobs, NONE, lists::jobs, "What is pending or failed, and why"),
+    route!(GET "/api/v1/jobs" See Jobs, JOBS, lists::jobs, "What is pending or failed, and why: what failed first, then by the next try"),
     route!(POST "/api/v1/jobs/{pbx}/{recording}/retry" Configure Retried, NONE, singles::retry, "Make a recording due at once"),
     route!(GET "/api/v1/custody" Audit Custody, CUSTODY, lists::custody, "Who did what, newest first"),
     route!(GET "/api/v1/status" See Status, NONE, singles::status, "How the archive stands"),

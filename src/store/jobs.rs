@@ -5,8 +5,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::custody::{self, Entry};
-use super::{Db, Error, Tx, all, execute, parsed};
+use super::{Db, Error, Tx, all, execute, first, parsed};
 use crate::model::access::Scope;
+use crate::model::filter::Place;
 use crate::model::id::{PbxName, RecordingId};
 use crate::model::time::UtcMs;
 
@@ -23,16 +24,88 @@ pub struct JobRow {
     pub next_at: Option<String>,
 }
 
-/// What is pending or failed, as far as somebody may see it: what failed first, then by the next
-/// try.
-pub fn list(db: &Db, scope: &Scope) -> Result<Vec<JobRow>, Error> {
-    let sql = "SELECT recording, state, code, last_error, attempts, announced_at, next_at \
-        FROM recordings WHERE state <> 'archived' AND (?1 IS NULL OR pbx = ?1) \
-        AND (?2 = '[]' OR extension IN (SELECT value FROM json_each(?2))) \
-        ORDER BY state, next_at, announced_at, recording";
+/// Where a job stands in the list: what failed first, then by the next try.
+#[derive(Debug, Clone)]
+pub struct Turn {
+    state: String,
+    /// Its next try, or its announcement where there is none.
+    place: Place,
+}
+
+impl Turn {
+    /// Opaque to those who page.
+    pub fn cursor(&self) -> String {
+        format!("{}.{}", self.state, self.place.cursor())
+    }
+
+    pub fn from_cursor(cursor: &str) -> Option<Turn> {
+        let (state, place) = cursor.split_once('.')?;
+        Some(Turn {
+            state: state.to_owned(),
+            place: Place::from_cursor(place)?,
+        })
+    }
+}
+
+impl JobRow {
+    pub fn turn(&self) -> Turn {
+        let at = self.next_at.as_ref().unwrap_or(&self.announced_at);
+        Turn {
+            state: self.state.clone(),
+            place: Place {
+                at: at.parse().unwrap_or_default(),
+                id: self.recording.to_string(),
+            },
+        }
+    }
+}
+
+/// Of what is pending or failed, all that somebody may see.
+const OPEN: &str = "recording r INDEXED BY recording_open WHERE r.state <> 'archived' \
+    AND (?1 IS NULL OR r.pbx = ?1) \
+    AND (?2 = '[]' OR r.extension IN (SELECT value FROM json_each(?2)))";
+
+fn seen(scope: &Scope) -> (Option<&str>, String) {
     let extensions = serde_json::json!(scope.extensions).to_string();
-    let key = params![scope.pbx.as_ref().map(PbxName::as_str), extensions];
-    all(db, "list the backlog", sql, key, job)
+    (scope.pbx.as_ref().map(PbxName::as_str), extensions)
+}
+
+/// What is pending or failed, as far as somebody may see it, in the order of their turns: all, or a
+/// page behind one.
+pub fn list(
+    db: &Db,
+    scope: &Scope,
+    behind: Option<&Turn>,
+    limit: Option<u32>,
+) -> Result<Vec<JobRow>, Error> {
+    let sql = format!(
+        "SELECT v.recording, v.state, v.code, v.last_error, v.attempts, v.announced_at, v.next_at \
+        FROM (SELECT r.id AS row, r.state AS state, coalesce(r.due_ms, r.announced_ms) AS at, \
+                r.pbx || '/' || r.recording AS name FROM {OPEN} \
+            AND (?3 IS NULL OR (state, at, name) > (?3, ?4, ?5)) \
+            ORDER BY state, at, name LIMIT ?6) t \
+        CROSS JOIN recordings_by_row v ON v.row = t.row ORDER BY t.state, t.at, t.name"
+    );
+    let (pbx, extensions) = seen(scope);
+    let place = behind.map(|turn| (turn.place.at.0, turn.place.id.as_str()));
+    let (at, id) = place.unzip();
+    let state = behind.map(|turn| turn.state.as_str());
+    let key = params![pbx, extensions, state, at, id, limit.map_or(-1, i64::from)];
+    all(db, "list the backlog", &sql, key, job)
+}
+
+/// How many there are of them.
+pub fn count(db: &Db, scope: &Scope) -> Result<u64, Error> {
+    let sql = format!("SELECT count(*) FROM {OPEN}");
+    let (pbx, extensions) = seen(scope);
+    let count = first(
+        db,
+        "count the backlog",
+        &sql,
+        params![pbx, extensions],
+        |row| row.get::<_, i64>(0),
+    )?;
+    Ok(count.unwrap_or(0) as u64)
 }
 
 fn job(row: &Row) -> rusqlite::Result<JobRow> {
@@ -69,7 +142,7 @@ pub fn retry(
     let sql = "SELECT state, lease_ms IS NOT NULL, fetch_path IS NULL FROM recording \
         WHERE pbx = ?1 AND recording = ?2";
     let key = params![id.pbx.as_str(), id.recording.as_str()];
-    let found = super::first(tx, "look for a recording", sql, key, |row| {
+    let found = first(tx, "look for a recording", sql, key, |row| {
         Ok((
             row.get::<_, String>(0)?,
             row.get::<_, bool>(1)?,

@@ -4,6 +4,7 @@ mod answers;
 mod api;
 mod archive;
 mod backfill;
+mod backlog;
 mod browser;
 mod corpus;
 mod crash;

@@ -177,10 +177,14 @@ pub async fn events(api: Arc<Api>, asked: Asked) -> Answer {
 
 pub async fn jobs(api: Arc<Api>, asked: Asked) -> Answer {
     let scope = asked.who.scope();
-    page(
-        api.store.read(move |db| backlog::list(db, &scope)).await?,
-        None,
-    )
+    let limit = query::limit(&asked.query)?;
+    let behind = query::turn(&asked.query)?;
+    let read = api
+        .store
+        .read(move |db| backlog::list(db, &scope, behind.as_ref(), Some(limit + 1)));
+    let mut rows = read.await?;
+    let next = next(&mut rows, limit, |row| row.turn().cursor());
+    page(rows, next)
 }
 
 pub async fn custody(api: Arc<Api>, asked: Asked) -> Answer {

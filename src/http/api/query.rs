@@ -14,6 +14,7 @@ use crate::model::filter::{Filter, Place};
 use crate::model::job::State;
 use crate::model::time::Moment;
 use crate::store::events::UNPARSED;
+use crate::store::jobs::Turn;
 
 /// A parameter of a route, as it is described to people.
 pub struct Parameter {
@@ -26,6 +27,8 @@ const fn parameter(name: &'static str, about: &'static str) -> Parameter {
 }
 
 pub const NONE: &[Parameter] = &[];
+const LIMIT: Parameter = parameter("limit", "At most so many, up to 1000");
+const CURSOR: Parameter = parameter("cursor", "From the answer before");
 static FILTERS: [Parameter; 15] = [
     parameter("number", "External number; * is a wildcard"),
     parameter("extension", "Extension of the leg"),
@@ -46,8 +49,8 @@ static FILTERS: [Parameter; 15] = [
         "zone",
         "Zone in which bare times are meant, such as UTC; else each PBX's own",
     ),
-    parameter("limit", "At most so many, up to 1000"),
-    parameter("cursor", "From the answer before"),
+    LIMIT,
+    CURSOR,
 ];
 pub const RECORDINGS: &[Parameter] = &FILTERS;
 pub const CALLS: &[Parameter] = &FILTERS;
@@ -61,17 +64,18 @@ pub const AUDIO: &[Parameter] = &[parameter("download", "1: as a file")];
 pub const EVENTS: &[Parameter] = &[
     parameter("pbx", "PBX"),
     parameter("kind", "Kind, such as unparsed"),
-    parameter("limit", "At most so many, up to 1000"),
-    parameter("cursor", "From the answer before"),
+    LIMIT,
+    CURSOR,
 ];
+pub const JOBS: &[Parameter] = &[LIMIT, CURSOR];
 pub const CUSTODY: &[Parameter] = &[
     parameter("actor", "Who"),
     parameter("recording", "Recording, with its PBX"),
     parameter("act", "What was done"),
     parameter("from", "At or after"),
     parameter("to", "Before"),
-    parameter("limit", "At most so many, up to 1000"),
-    parameter("cursor", "From the answer before"),
+    LIMIT,
+    CURSOR,
 ];
 
 const LIMIT_DEFAULT: u32 = 100;
@@ -146,6 +150,13 @@ pub fn event(query: &Query) -> Result<Option<(i64, u32)>, Problem> {
     });
     let event = cursor.map(|event| event.ok_or_else(bad_cursor));
     event.transpose()
+}
+
+/// Where a page of the backlog begins.
+pub fn turn(query: &Query) -> Result<Option<Turn>, Problem> {
+    let cursor = query.get("cursor");
+    let turn = cursor.map(|cursor| Turn::from_cursor(cursor).ok_or_else(bad_cursor));
+    turn.transpose()
 }
 
 fn bad_cursor() -> Problem {

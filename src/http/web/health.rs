@@ -15,7 +15,7 @@ use crate::model::id::RecordingId;
 use crate::store::jobs::{self, JobRow};
 
 /// More rows help nobody; `callvault jobs` lists all.
-const JOBS_MAX: usize = 200;
+const JOBS_MAX: u32 = 200;
 
 pub async fn health(api: &Api, visit: &Visit) -> Shown {
     let asked = &visit.asked;
@@ -25,9 +25,10 @@ pub async fn health(api: &Api, visit: &Visit) -> Shown {
     let read = api.store.read(move |db| {
         let status = status::status(db, &settings, now)?;
         let series = series::series(db, &settings, &scope, window, now)?;
-        Ok((status, series, jobs::list(db, &scope)?))
+        let jobs = jobs::list(db, &scope, None, Some(JOBS_MAX))?;
+        Ok((status, series, jobs, jobs::count(db, &scope)?))
     });
-    let (status, series, jobs) = read.await?;
+    let (status, series, jobs, count) = read.await?;
     let body = html! {
         h1 { "Health" }
         (verdict(&status))
@@ -38,7 +39,7 @@ pub async fn health(api: &Api, visit: &Visit) -> Shown {
         }
         @for line in status.store.lines() { p.dim { (sentence(&line)) } }
         (charts::charts(&api.settings, &series))
-        (held_up(api, visit, &jobs))
+        (held_up(api, visit, &jobs, count))
         (refused(&status))
         (gaps(&status))
     };
@@ -169,7 +170,9 @@ fn spool_card(status: &Status) -> Markup {
     }
 }
 
-fn held_up(api: &Api, visit: &Visit, jobs: &[JobRow]) -> Markup {
+/// The first of so many.
+fn held_up(api: &Api, visit: &Visit, jobs: &[JobRow], count: u64) -> Markup {
+    let more = count.saturating_sub(jobs.len() as u64);
     let may_retry = visit.asked.who.role.may(Right::Configure);
     let table = html! {
         table {
@@ -181,18 +184,16 @@ fn held_up(api: &Api, visit: &Visit, jobs: &[JobRow]) -> Markup {
                 @if may_retry { th scope="col" { span.visually-hidden { "Retry" } } }
             } }
             tbody {
-                @for job in jobs.iter().take(JOBS_MAX) { (held_up_row(api, visit, job, may_retry)) }
+                @for job in jobs { (held_up_row(api, visit, job, may_retry)) }
             }
         }
     };
     html! {
         section aria-labelledby="held-up" {
-            h2 #held-up { "Held up " small { (jobs.len()) } }
+            h2 #held-up { "Held up " small { (count) } }
             @if jobs.is_empty() { p.dim { "Nothing is pending, and nothing has failed." } }
             @else { (wide("Held up", &table)) }
-            @if jobs.len() > JOBS_MAX {
-                p.dim { (jobs.len() - JOBS_MAX) " more: " code { "callvault jobs" } }
-            }
+            @if more > 0 { p.dim { (more) " more: " code { "callvault jobs" } } }
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::support::hook::{Request, acknowledged, target};
 use crate::support::pbx::Pbx;
 use crate::support::people::{self, archive};
 use crate::support::service::Service;
+use crate::support::visitor::Visitor;
 use crate::support::web::get;
 
 /// All pages of a list, and how many there were.
@@ -111,6 +112,37 @@ fn events(service: &Service, token: &str) {
     );
 }
 
+/// What failed first, then by the next try; several are of one moment.
+#[test]
+fn the_backlog_is_paged() {
+    let service = crate::support::service::Setup::hq("http://127.0.0.1:9")
+        .archive("wait_for_late_events", r#""1h""#)
+        .start();
+    for several in ["webapi/recording", "elsewhere"].map(|path| {
+        let url = |n| format!("https://pbx.example/{path}/230307142318_{n}-1-1.mp3");
+        (1..=4).map(url).collect::<Vec<_>>()
+    }) {
+        let body = json!({ "FILES": several }).to_string();
+        acknowledged(
+            service.hook(),
+            &Request::post(target("hq"), "application/json", body),
+        );
+    }
+    service.wait_for_recordings("failed", 4);
+    let token = people::add(&service, "kim", "viewer", &[]);
+    let expected = service.json(&["jobs", "list"]);
+    let states: Vec<&str> = expected
+        .iter()
+        .map(|job| job["state"].as_str().unwrap())
+        .collect();
+    assert_eq!(states, [["failed"; 4], ["pending"; 4]].concat());
+    for limit in [1, 2, 3, 8, 9] {
+        let (rows, count) = pages(&service, &token, "jobs", &format!("limit={limit}"));
+        assert_eq!(rows, expected, "limit {limit}");
+        assert_eq!(count, 8usize.div_ceil(limit), "limit {limit}");
+    }
+}
+
 #[test]
 fn rows_that_come_meanwhile_move_nothing() {
     let pbx = Pbx::start();
@@ -166,4 +198,10 @@ fn all_rows_are_streamed() {
     assert!(table.is_whole);
     assert_eq!(table.text(), service.cli(&["search", "--csv"]).stdout);
     assert_eq!(table.text().lines().count(), 1 + ROWS);
+
+    // The page shows the first of them, and says how many there are.
+    let health = Visitor::signed_in(&service, "admin", &[]).page("/health");
+    assert!(health.contains("Held up <small>1203</small>"), "{health}");
+    assert!(health.contains("1003 more: <code>callvault jobs</code>"));
+    assert_eq!(health.matches(r#"href="/recording/"#).count(), 200);
 }

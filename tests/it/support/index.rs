@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use callvault::correlate::{Correlator, Pbx};
 use callvault::intake;
+use callvault::model::access::Scope;
 use callvault::model::call::Call;
 use callvault::model::digest::Digest;
 use callvault::model::filter::Filter;
@@ -11,6 +12,7 @@ use callvault::model::time::UtcMs;
 use callvault::model::vendor::Vendor;
 use callvault::store::Store;
 use callvault::store::claims::{self, Original};
+use callvault::store::jobs::{self, JobRow, Turn};
 use callvault::store::log::Delivery;
 use callvault::store::search::{self, RecordingRow};
 use callvault::store::transitions;
@@ -100,6 +102,14 @@ impl Index {
         let filter = filter.clone();
         let found = self.store.read(move |db| search::calls(db, &filter));
         found.await.unwrap()
+    }
+
+    /// A page of the backlog.
+    pub async fn jobs(&self, behind: Option<Turn>, limit: Option<u32>) -> Vec<JobRow> {
+        let list = self
+            .store
+            .read(move |db| jobs::list(db, &Scope::default(), behind.as_ref(), limit));
+        list.await.unwrap()
     }
 
     /// All that was derived from the log, with times and in the order of arrival.
