@@ -4,12 +4,15 @@
 use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use super::scenario::{Life, Story};
 use crate::support::shim::Shim;
 use crate::support::soak::{is_soak, tell};
 use crate::support::vault::Vault;
+use crate::support::wait::wait_for;
 
+const LONG: Duration = Duration::from_secs(20);
 const TELLERS: usize = 3;
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
@@ -122,8 +125,10 @@ fn fail_at(vault: &Vault, shim: &Shim, fault: Fault, k: usize) -> bool {
     }
     let of_the_log = failed.lines().all(|path| path.ends_with("-wal"));
     if of_the_log && errno == EIO && !for_ever {
-        // It can believe its disk no more, and says so by its end.
-        assert_eq!(life, Life::Cut, "{fault:?} at {k}: {failed}");
+        // It can believe its disk no more, and says so by its end. Who reads what it left in the log
+        // may see all settled by then.
+        let what = format!("the end after {fault:?} at {k}: {failed}");
+        wait_for(&what, LONG, || story.service.has_ended());
     }
     story.service.kill();
     for (name, _) in &env {
