@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::model::chain::chain;
-use crate::store::{Store, heartbeat, refusals, transitions};
+use crate::store::{Store, heartbeat, refusals};
 
 /// How often counts in memory are written down.
 pub const PERIOD: Duration = Duration::from_secs(1);
@@ -42,7 +42,7 @@ pub async fn follow_clock(store: &Store, clock: &Clock) {
     let mark = clock.mark();
     if let Some(by_ms) = clock.followed().set_until(mark) {
         let noted = store.write(move |tx| {
-            transitions::skip_time(tx, by_ms)?;
+            heartbeat::skip(tx, by_ms)?;
             heartbeat::clock_was_set(tx, by_ms)
         });
         if let Err(error) = noted.await {

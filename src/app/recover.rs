@@ -15,7 +15,7 @@ pub async fn recover(world: &World) -> anyhow::Result<()> {
     let mark = world.clock.mark();
     let resumed = world.store.write(move |tx| {
         let silence_ms = heartbeat::resume(tx, mark.wall)?;
-        transitions::skip_time(tx, silence_ms)?;
+        heartbeat::skip(tx, silence_ms)?;
         probe::forget(tx)?;
         transitions::release_leases(tx)
     });

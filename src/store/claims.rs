@@ -6,7 +6,7 @@
 use jiff::civil::Date;
 use rusqlite::{Row, params};
 
-use super::{Db, Error, Tx, execute, first, parsed, word};
+use super::{Db, Error, Tx, execute, first, heartbeat, parsed, word};
 use crate::model::digest::Digest;
 use crate::model::doubt::Kept;
 use crate::model::event::FetchPath;
@@ -142,14 +142,17 @@ pub fn claim(
     now: UtcMs,
     lease_until: UtcMs,
 ) -> Result<Option<Claim>, Error> {
-    let sql = "UPDATE recording SET lease_ms = ?2, ripe = 0, attempt = attempt + 1 \
+    let sql = format!(
+        "UPDATE recording SET lease_ms = ?2, ripe = 0, attempt = attempt + 1 \
         WHERE id = ?1 AND ripe = 1 \
-        RETURNING id, pbx, recording, call, leg, part, attempt, dated, announced_ms, window_ms, \
+        RETURNING id, pbx, recording, call, leg, part, attempt, dated, announced_ms, {}, \
             source_url, fetch_path, original_sha256, original_bytes, object_key, object_sha256, \
             object_bytes, media_ms, media_flags, announced_seq, kept, take_kept, lock_mode, \
-            lock_until_ms";
+            lock_until_ms",
+        heartbeat::window(),
+    );
     let key = params![row, lease_until.0];
-    let Some(mut claim) = first(tx, "claim a recording", sql, key, claimed)? else {
+    let Some(mut claim) = first(tx, "claim a recording", &sql, key, claimed)? else {
         return Ok(None);
     };
     if let Some(frozen) = &mut claim.frozen {

@@ -10,6 +10,7 @@ use rusqlite::params;
 
 use super::claims::Original;
 use super::custody::{self, Entry};
+use super::heartbeat::SKIPPED;
 use super::recordings::{self, Announced};
 use super::{Db, Error, Tx, all, execute, first, parsed};
 use crate::model::digest::Digest;
@@ -53,10 +54,13 @@ pub fn announced_again(tx: &mut Tx, one: &Announced, due_after_ms: i64) -> Resul
           due_ms = max(excluded.due_ms, coalesce(compared_ms + ?5, 0)) WHERE due_ms IS NULL";
     let row = params![pbx, recording, one.at.0, REPEATED_AFTER_MS, DAILY_MS];
     execute(tx, "plan a comparison", sql, row)?;
-    let sql = "UPDATE recording SET state = 'pending', due_ms = ?3 + ?6, window_ms = ?3, \
-        ripe = 0, take_kept = 0 WHERE pbx = ?1 AND recording = ?2 AND state = 'failed' \
-          AND lease_ms IS NULL AND fetch_path IS NOT NULL AND announced_ms + ?4 < ?3 \
-          AND (window_ms = announced_ms OR window_ms + ?5 < ?3)";
+    let sql = format!(
+        "UPDATE recording SET state = 'pending', due_ms = ?3 + ?6, window_ms = ?3, \
+            skipped_ms = {SKIPPED}, ripe = 0, take_kept = 0 \
+        WHERE pbx = ?1 AND recording = ?2 AND state = 'failed' AND lease_ms IS NULL \
+          AND fetch_path IS NOT NULL AND announced_ms + ?4 < ?3 \
+          AND (window_ms = announced_ms OR window_ms + ?5 < ?3)"
+    );
     let row = params![
         pbx,
         recording,
@@ -65,7 +69,7 @@ pub fn announced_again(tx: &mut Tx, one: &Announced, due_after_ms: i64) -> Resul
         DAILY_MS,
         due_after_ms
     ];
-    if execute(tx, "try what was given up", sql, row)? > 0 {
+    if execute(tx, "try what was given up", &sql, row)? > 0 {
         custody::append(tx, &Entry::of_service(one.at, "announced again", &one.id))?;
     }
     Ok(())
@@ -174,9 +178,9 @@ pub fn other(
     let sql = format!(
         "INSERT INTO recording (pbx, recording, call, leg, part, dated, announced_ms, \
             announced_seq, source_url, fetch_path, announced_flags, state, due_ms, window_ms, \
-            original_sha256, original_bytes, media_ms, {listed}) \
+            skipped_ms, original_sha256, original_bytes, media_ms, {listed}) \
         SELECT pbx, ?2, call, leg, part, dated, ?3, announced_seq, source_url, fetch_path, \
-            json_array(?7), 'pending', ?3, ?3, ?4, ?5, ?6, {listed} FROM recording WHERE id = ?1 \
+            json_array(?7), 'pending', ?3, ?3, {SKIPPED}, ?4, ?5, ?6, {listed} FROM recording WHERE id = ?1 \
         ON CONFLICT (recording, pbx) DO NOTHING",
         listed = *recordings::LISTED,
     );

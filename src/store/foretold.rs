@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rusqlite::params;
 
+use super::heartbeat::{self, SKIPPED};
 use super::{Db, Error, Tx, all, execute, parsed};
 use crate::model::call::Call;
 use crate::model::id::{CallId, LegId, PbxName};
@@ -61,11 +62,13 @@ pub fn expect(tx: &mut Tx, call_id: i64, call: &Call) -> Result<(), Error> {
             )?;
         } else {
             // A later end event puts it off, unless it was looked for already.
-            let sql = "INSERT INTO foretold (call_id, leg, due_ms, tries, window_ms) \
-                VALUES (?1, ?2, ?3, 0, ?4) ON CONFLICT DO UPDATE \
-                SET due_ms = max(due_ms, excluded.due_ms) WHERE tries = 0";
+            let sql = format!(
+                "INSERT INTO foretold (call_id, leg, due_ms, tries, window_ms, skipped_ms) \
+                VALUES (?1, ?2, ?3, 0, ?4, {SKIPPED}) ON CONFLICT DO UPDATE \
+                SET due_ms = max(due_ms, excluded.due_ms) WHERE tries = 0"
+            );
             let row = params![call_id, number, ended.plus(PAUSES[0]).0, ended.0];
-            execute(tx, "expect a recording", sql, row)?;
+            execute(tx, "expect a recording", &sql, row)?;
         }
     }
     Ok(())
@@ -75,15 +78,17 @@ pub fn expect(tx: &mut Tx, call_id: i64, call: &Call) -> Result<(), Error> {
 const LEGS_MAX: u32 = 100;
 
 pub fn due(db: &Db, pbx: &PbxName, now: UtcMs, most: u32) -> Result<Vec<Due>, Error> {
-    let sql = "SELECT f.call_id, c.pbx, c.call, f.leg, l.extension, f.tries, \
-            f.window_ms \
+    let sql = format!(
+        "SELECT f.call_id, c.pbx, c.call, f.leg, l.extension, f.tries, {} \
         FROM foretold f JOIN call c ON c.id = f.call_id \
         LEFT JOIN leg l ON l.call_id = f.call_id AND l.leg = f.leg \
-        WHERE f.due_ms <= ?1 AND c.pbx = ?3 ORDER BY f.due_ms LIMIT ?2";
+        WHERE f.due_ms <= ?1 AND c.pbx = ?3 ORDER BY f.due_ms LIMIT ?2",
+        heartbeat::window(),
+    );
     all(
         db,
         "see which recordings are overdue",
-        sql,
+        &sql,
         params![now.0, most, pbx.as_str()],
         |row| {
             let pbx: PbxName = parsed(row.get(1)?)?;

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::custody::{self, Entry};
+use super::heartbeat::SKIPPED;
 use super::{Db, Error, Tx, all, execute, first, parsed};
 use crate::model::access::Scope;
 use crate::model::filter::Place;
@@ -158,11 +159,13 @@ pub fn retry(
         (_, _, true) => return Ok(Retried::NeverFetched),
         _ => {}
     }
-    let sql = "UPDATE recording SET state = 'pending', due_ms = ?3, window_ms = ?3, ripe = 0, \
-        take_kept = 0 WHERE pbx = ?1 AND recording = ?2 AND lease_ms IS NULL \
-        AND state IN ('pending', 'failed')";
+    let sql = format!(
+        "UPDATE recording SET state = 'pending', due_ms = ?3, window_ms = ?3, \
+            skipped_ms = {SKIPPED}, ripe = 0, take_kept = 0 \
+        WHERE pbx = ?1 AND recording = ?2 AND lease_ms IS NULL AND state IN ('pending', 'failed')"
+    );
     let row = params![id.pbx.as_str(), id.recording.as_str(), now.0];
-    execute(tx, "make a recording due", sql, row)?;
+    execute(tx, "make a recording due", &sql, row)?;
     let entry = Entry {
         actor: actor.to_owned(),
         address: address.map(str::to_owned),

@@ -10,6 +10,7 @@ use rusqlite::{Params, params};
 
 use super::comparison;
 use super::custody::{self, Entry};
+use super::heartbeat::SKIPPED;
 use super::words::{self, Noted, Word};
 use super::{Db, Error, Tx, all, execute, parsed, word};
 use crate::model::event::FetchPath;
@@ -176,9 +177,9 @@ pub(super) static LISTED: LazyLock<String> =
 static INSERT: LazyLock<String> = LazyLock::new(|| {
     format!(
         "INSERT INTO recording (pbx, recording, call, leg, part, dated, announced_ms, source_url, \
-            fetch_path, announced_flags, state, due_ms, window_ms, code, last_error, \
+            fetch_path, announced_flags, state, due_ms, window_ms, skipped_ms, code, last_error, \
             announced_seq, {}) \
-        SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?7, ?13, ?14, ?15, {} \
+        SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?7, {SKIPPED}, ?13, ?14, ?15, {} \
         FROM (SELECT ?7 AS announced_ms, ?16 AS local_ms) r \
             LEFT JOIN call c ON c.call = ?3 AND c.pbx = ?1 \
             LEFT JOIN leg l ON l.call_id = c.id AND l.leg = ?4 \

@@ -4,7 +4,7 @@ use rusqlite::params;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Db, Error, all, first, parsed};
+use super::{Db, Error, all, first, heartbeat, parsed};
 use crate::model::id::{EventSeq, PbxName};
 use crate::model::time::UtcMs;
 
@@ -65,8 +65,9 @@ pub fn flow(db: &Db, pbx: &PbxName, told_since: UtcMs) -> Result<Flow, Error> {
         Ok((row.get(0)?, row.get::<_, i64>(1)? as u64))
     })?;
     let sql = format!(
-        "SELECT code, count(*), min(window_ms) {open} 'pending' AND code IS NOT NULL \
-         GROUP BY code ORDER BY code"
+        "SELECT code, count(*), min({}) {open} 'pending' AND code IS NOT NULL \
+         GROUP BY code ORDER BY code",
+        heartbeat::window(),
     );
     let held_up = all(db, "see what holds up", &sql, [pbx.as_str()], |row| {
         Ok(HeldUp {

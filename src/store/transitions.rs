@@ -218,7 +218,8 @@ pub fn hand_back(tx: &mut Tx, claim: &Claim, now: UtcMs) -> Result<(), Error> {
 /// At start: what is of PBXs that the settings do not name any more says so, and is no worker's.
 pub fn set_aside(tx: &mut Tx, pbxs: &[PbxName], failure: &Failure) -> Result<(), Error> {
     let sql = "UPDATE recording SET ripe = 0, code = ?2, last_error = ?3 \
-        WHERE state = 'pending' AND pbx NOT IN (SELECT value FROM json_each(?1))";
+        WHERE state = 'pending' AND pbx NOT IN (SELECT value FROM json_each(?1)) \
+          AND (ripe = 1 OR code IS NOT ?2)";
     let pbxs = serde_json::json!(pbxs).to_string();
     let row = params![pbxs, failure.code, failure.error];
     execute(tx, "set aside what is of no PBX", sql, row)?;
@@ -234,21 +235,6 @@ pub fn release_leases(tx: &mut Tx) -> Result<usize, Error> {
     let sql = "UPDATE recording SET lease_ms = NULL, attempt = attempt - 1 \
         WHERE lease_ms IS NOT NULL";
     execute(tx, "release the leases of the dead", sql, [])
-}
-
-/// Time that did not pass for this program, because it did not run or because the clock was set,
-/// counts for nothing: no recording is given up for it. A clock that was set back takes what is due
-/// back with it, or nothing would be tried until it has caught up.
-pub fn skip_time(tx: &mut Tx, by_ms: i64) -> Result<(), Error> {
-    let sql = "UPDATE recording SET window_ms = window_ms + ?1, due_ms = due_ms + min(?1, 0) \
-        WHERE state = 'pending'";
-    execute(tx, "move the windows of what is pending", sql, [by_ms])?;
-    let sql = "UPDATE foretold SET window_ms = window_ms + ?1, due_ms = due_ms + min(?1, 0) \
-        WHERE due_ms IS NOT NULL";
-    execute(tx, "move what is looked for", sql, [by_ms])?;
-    let sql = "UPDATE comparison SET due_ms = due_ms + ?1 WHERE due_ms IS NOT NULL AND ?1 < 0";
-    execute(tx, "move what is compared", sql, [by_ms])?;
-    Ok(())
 }
 
 fn held(claim: &Claim, rows: usize) -> Result<(), Error> {

@@ -39,18 +39,18 @@ INSERT INTO call_delivery (call_id, seq)
     SELECT d.seq / 5 + 1000, d.seq FROM delivery d JOIN call c ON c.id = d.seq / 5 + 1000
     WHERE d.seq > 1000;
 INSERT INTO recording (pbx, recording, call, leg, part, dated, announced_ms, announced_seq,
-        source_url, fetch_path, state, due_ms, lease_ms, attempt, window_ms, original_sha256,
+        source_url, fetch_path, state, due_ms, lease_ms, attempt, window_ms, skipped_ms, original_sha256,
         original_bytes, object_key, object_sha256, object_bytes, media_ms, archived_ms, sorted_ms,
-        local_ms, extension, direction, outcome, duration_s)
+        local_ms, ambiguous_hour, extension, direction, outcome, duration_s)
     SELECT 'hq', c.call || '-1-1', c.call, 1, 1, '2022-01-01', c.started_ms, 5 * (c.id - 1000),
         'https://pbx.example/webapi/recording/' || c.call || '-1-1.mp3',
         '/webapi/recording/' || c.call || '-1-1.mp3',
         iif(open, 'pending', 'archived'), iif(open, iif(c.id % 10, :now, :now + 3600000), NULL),
-        iif(open AND c.id <= (SELECT max(id) FROM call) - :open + 8, :now + 3600000, NULL), 1, c.started_ms,
+        iif(open AND c.id <= (SELECT max(id) FROM call) - :open + 8, :now + 3600000, NULL), 1, c.started_ms, 0,
         iif(open, NULL, randomblob(32)), iif(open, NULL, 16000),
         iif(open, NULL, 'hq/2022/01/01/' || c.call || '-1-1.mp3'),
         iif(open, NULL, randomblob(32)), iif(open, NULL, 17000), iif(open, NULL, 60000),
-        iif(open, NULL, c.started_ms + 9000), c.started_ms, c.started_ms, '117', 'incoming',
+        iif(open, NULL, c.started_ms + 9000), c.started_ms, c.started_ms, 0, '117', 'incoming',
         'answered', 60
     FROM (SELECT *, id > (SELECT max(id) FROM call) - :open AS open FROM call WHERE id > 1000) c;
 UPDATE progress SET correlated = (SELECT max(seq) FROM delivery);

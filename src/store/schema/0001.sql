@@ -147,7 +147,9 @@ CREATE TABLE recording (
     ripe            INTEGER NOT NULL DEFAULT 0 CHECK (ripe IN (0, 1)),
     lease_ms        INTEGER,
     attempt         INTEGER NOT NULL DEFAULT 0,
-    window_ms       INTEGER NOT NULL,   -- giving up is counted from here
+    -- Giving up is counted from here, without what was skipped since: what `heartbeat` had then.
+    window_ms       INTEGER NOT NULL,
+    skipped_ms      INTEGER NOT NULL,
     code            TEXT,
     last_error      TEXT,
 
@@ -333,7 +335,9 @@ CREATE TABLE foretold (
     call_id INTEGER NOT NULL REFERENCES call (id),
     leg     INTEGER NOT NULL,
     due_ms  INTEGER,              -- NULL: never again
-    window_ms INTEGER NOT NULL,   -- how long the PBX keeps its file is counted from here
+    -- How long the PBX keeps its file is counted from here, as of a recording.
+    window_ms  INTEGER NOT NULL,
+    skipped_ms INTEGER NOT NULL,
     tries   INTEGER NOT NULL,
     PRIMARY KEY (call_id, leg)
 ) STRICT, WITHOUT ROWID;
@@ -356,8 +360,10 @@ CREATE INDEX comparison_due ON comparison (due_ms) WHERE due_ms IS NOT NULL;
 
 -- The service was alive then; and when it was not.
 CREATE TABLE heartbeat (
-    only    INTEGER PRIMARY KEY CHECK (only = 1),
-    beat_ms INTEGER NOT NULL
+    only       INTEGER PRIMARY KEY CHECK (only = 1),
+    beat_ms    INTEGER NOT NULL,
+    -- In all its lives: time that did not pass for it, since it did not run or the clock was set.
+    skipped_ms INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE TABLE gap (
     from_ms INTEGER NOT NULL,

@@ -12,7 +12,8 @@ use callvault::model::time::UtcMs;
 use callvault::model::vendor::Vendor;
 use callvault::store::Store;
 use callvault::store::claims::{self, Original};
-use callvault::store::jobs::{self, JobRow, Turn};
+use callvault::store::heartbeat;
+use callvault::store::jobs::{self, JobRow, Retried, Turn};
 use callvault::store::log::Delivery;
 use callvault::store::search::{self, RecordingRow};
 use callvault::store::transitions;
@@ -22,7 +23,7 @@ use tempfile::TempDir;
 
 pub const PBXS: [&str; 2] = ["hq", "branch"];
 /// 2026-01-01, after every call of the tests, so that arrival resolves no hour differently.
-const FIRST_ARRIVAL_MS: i64 = 1_767_225_600_000;
+pub const FIRST_ARRIVAL_MS: i64 = 1_767_225_600_000;
 
 pub struct Index {
     directory: TempDir,
@@ -102,6 +103,39 @@ impl Index {
         let filter = filter.clone();
         let found = self.store.read(move |db| search::calls(db, &filter));
         found.await.unwrap()
+    }
+
+    pub async fn skip_time(&self, by_ms: i64) {
+        let skipped = self.store.write(move |tx| {
+            heartbeat::beat(tx, UtcMs(FIRST_ARRIVAL_MS), 0)?;
+            heartbeat::skip(tx, by_ms)
+        });
+        skipped.await.unwrap();
+    }
+
+    pub async fn retry(&self, recording: &str, now: UtcMs) {
+        let id = recording.parse().unwrap();
+        let retried = self
+            .store
+            .write(move |tx| jobs::retry(tx, &id, ("somebody", None), now));
+        assert_eq!(retried.await.unwrap(), Retried::Due);
+    }
+
+    /// Since when giving up is counted, of what is due then, by its first announcement.
+    pub async fn windows(&self, now: UtcMs) -> Vec<UtcMs> {
+        let read = self.store.write(move |tx| {
+            let pbx = PBXS[0].parse().unwrap();
+            claims::ripen(tx, &pbx, now)?;
+            let mut claimed = Vec::new();
+            while let Some((row, _)) = claims::oldest_ripe(tx, &pbx)? {
+                claimed.extend(claims::claim(tx, row, now, now)?);
+            }
+            for claim in &claimed {
+                transitions::hand_back(tx, claim, now)?;
+            }
+            Ok(claimed.iter().map(|claim| claim.window).collect())
+        });
+        read.await.unwrap()
     }
 
     /// A page of the backlog.
