@@ -178,7 +178,7 @@ impl Verb {
             Verb::Serve => serve::run(config).await,
             Verb::Demo(arguments) => demo::run(arguments, program).await,
             Verb::Search(arguments) => search::run(arguments, &settings(config)?).await,
-            Verb::Show(arguments) => show::run(arguments, &reader(&settings(config)?)?),
+            Verb::Show(arguments) => show::run(arguments, &settings(config)?),
             Verb::Fetch(arguments) => fetch::run(arguments, &settings(config)?).await,
             Verb::Check(arguments) => check::run(arguments, &settings(config)?).await,
             Verb::Ingest(arguments) => ingest::run(arguments, &settings(config)?).await,

@@ -50,6 +50,14 @@ pub struct Settings {
     pub access: Access,
 }
 
+impl Settings {
+    /// Of a PBX that they do not name any more nobody knows it.
+    pub fn zone(&self, pbx: &PbxName) -> TimeZone {
+        let pbx = self.pbxs.iter().find(|known| known.name == *pbx);
+        pbx.map_or(TimeZone::UTC, |pbx| pbx.timezone.clone())
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 pub struct Access {
     pub require_reason: bool,

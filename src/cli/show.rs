@@ -2,13 +2,14 @@
 
 use anyhow::anyhow;
 use clap::Args;
+use jiff::tz::TimeZone;
 
 use super::search::{legs, short_local, transfer};
 use super::{Exit, Trouble, output};
 use crate::catalog::{self, CallDetail, Found, RecordingDetail};
+use crate::config::Settings;
 use crate::model::call::Call;
-use crate::model::time::{Started, clock_text};
-use crate::store::Reader;
+use crate::model::time::{Started, UtcMs, clock_text};
 use crate::store::custody::CustodyRow;
 use crate::store::events::EventRow;
 use crate::store::search::AttemptRow;
@@ -22,7 +23,8 @@ pub struct Arguments {
     json: bool,
 }
 
-pub fn run(arguments: Arguments, reader: &Reader) -> anyhow::Result<Exit> {
+pub fn run(arguments: Arguments, settings: &Settings) -> anyhow::Result<Exit> {
+    let reader = &super::reader(settings)?;
     match catalog::find(reader, &arguments.id)? {
         Found::Call(id, _) => {
             let Some(call) = catalog::call(reader, &id)? else {
@@ -30,7 +32,7 @@ pub fn run(arguments: Arguments, reader: &Reader) -> anyhow::Result<Exit> {
             };
             match arguments.json {
                 true => output::json(&call)?,
-                false => print_call(&call)?,
+                false => print_call(&call, &settings.zone(&id.pbx))?,
             }
         }
         Found::Recording(id) => {
@@ -39,7 +41,7 @@ pub fn run(arguments: Arguments, reader: &Reader) -> anyhow::Result<Exit> {
             };
             match arguments.json {
                 true => output::json(&recording)?,
-                false => print_recording(&recording)?,
+                false => print_recording(&recording, &settings.zone(&id.pbx))?,
             }
         }
         Found::Nothing => return Err(nothing(&arguments.id)),
@@ -67,7 +69,7 @@ pub fn ambiguous(id: &str, ids: &[String], verb: &str) -> anyhow::Error {
     )
 }
 
-fn print_call(detail: &CallDetail) -> anyhow::Result<()> {
+fn print_call(detail: &CallDetail, zone: &TimeZone) -> anyhow::Result<()> {
     let call = &detail.call;
     let started = call.started.as_ref();
     let mut facts = vec![
@@ -98,18 +100,20 @@ fn print_call(detail: &CallDetail) -> anyhow::Result<()> {
     }
     print_facts(&facts)?;
     if !call.legs.is_empty() {
-        print_legs(call)?;
+        print_legs(call, zone)?;
     }
-    print_events(&detail.events)
+    print_events(&detail.events, zone)
 }
 
-fn print_legs(call: &Call) -> anyhow::Result<()> {
+fn print_legs(call: &Call, zone: &TimeZone) -> anyhow::Result<()> {
     output::line("")?;
     let head = [
         "LEG",
         "EXT",
         "ANSWERED",
+        "LOCAL TIME",
         "ENDED",
+        "LOCAL TIME",
         "LENGTH",
         "TRANSFER",
         "FINISH",
@@ -126,7 +130,9 @@ fn print_legs(call: &Call) -> anyhow::Result<()> {
             leg.leg.to_string(),
             output::or_dash(leg.extension.as_deref()),
             output::or_dash(leg.answered),
+            output::or_dash(leg.answered.map(|at| at.wall_clock(zone))),
             output::or_dash(leg.ended),
+            output::or_dash(leg.ended.map(|at| at.wall_clock(zone))),
             output::or_dash(leg.duration_s.map(|s| clock_text(s.into()))),
             output::or_dash(transfer(how, leg.transferred_to.as_deref())),
             output::or_dash(leg.finish),
@@ -136,7 +142,7 @@ fn print_legs(call: &Call) -> anyhow::Result<()> {
     output::table(&head, &rows.collect::<Vec<_>>())
 }
 
-fn print_events(events: &[EventRow]) -> anyhow::Result<()> {
+fn print_events(events: &[EventRow], zone: &TimeZone) -> anyhow::Result<()> {
     output::line("")?;
     let rows = events.iter().map(|event| {
         let same = event.duplicate_of.map(|seq| format!("same as {seq}"));
@@ -144,17 +150,18 @@ fn print_events(events: &[EventRow]) -> anyhow::Result<()> {
         vec![
             event.seq.to_string(),
             event.received_at.clone(),
+            output::or_dash(local(&event.received_at, zone)),
             output::or_dash(event.kind.as_deref()),
             note.unwrap_or_default(),
         ]
     });
     output::table(
-        &["EVENT", "RECEIVED", "KIND", ""],
+        &["EVENT", "RECEIVED", "LOCAL TIME", "KIND", ""],
         &rows.collect::<Vec<_>>(),
     )
 }
 
-fn print_recording(detail: &RecordingDetail) -> anyhow::Result<()> {
+fn print_recording(detail: &RecordingDetail, zone: &TimeZone) -> anyhow::Result<()> {
     let row = &detail.row;
     let call = row.call.as_ref().map(|call| format!("{}/{call}", row.pbx));
     let seconds = |s: f64| format!("{s:.3} s");
@@ -162,7 +169,7 @@ fn print_recording(detail: &RecordingDetail) -> anyhow::Result<()> {
         ("recording", row.recording.to_string()),
         ("state", row.state.clone()),
         ("reason", output::or_dash(row.last_error.as_deref())),
-        ("next try", output::or_dash(row.next_at.as_deref())),
+        ("next try", with_local(row.next_at.as_deref(), zone)),
         ("call", output::or_dash(call)),
         ("leg", output::or_dash(row.leg)),
         ("started", output::or_dash(row.started_at.as_deref())),
@@ -200,47 +207,70 @@ fn print_recording(detail: &RecordingDetail) -> anyhow::Result<()> {
             "object SHA-256",
             output::or_dash(row.object_sha256.as_deref()),
         ),
-        ("announced", row.announced_at.clone()),
-        ("archived", output::or_dash(row.archived_at.as_deref())),
+        ("announced", with_local(Some(&row.announced_at), zone)),
+        ("archived", with_local(row.archived_at.as_deref(), zone)),
         ("locked", output::or_dash(row.lock_text())),
         ("source", row.source_url.clone()),
     ])?;
     if !detail.history.is_empty() {
-        print_attempts(&detail.history)?;
+        print_attempts(&detail.history, zone)?;
     }
-    print_custody(&detail.custody)
+    print_custody(&detail.custody, zone)
 }
 
-fn print_attempts(attempts: &[AttemptRow]) -> anyhow::Result<()> {
+fn print_attempts(attempts: &[AttemptRow], zone: &TimeZone) -> anyhow::Result<()> {
     output::line("")?;
     let rows = attempts.iter().map(|attempt| {
         vec![
             attempt.attempt.to_string(),
             attempt.started_at.clone(),
+            output::or_dash(local(&attempt.started_at, zone)),
             output::or_dash(attempt.ended_at.as_deref()),
             output::or_dash(attempt.stage.as_deref()),
             attempt.code.clone().unwrap_or_else(|| "ok".to_owned()),
             attempt.error.clone().unwrap_or_default(),
         ]
     });
-    let head = ["ATTEMPT", "STARTED", "ENDED", "STAGE", "CODE", "ERROR"];
+    let head = [
+        "ATTEMPT",
+        "STARTED",
+        "LOCAL TIME",
+        "ENDED",
+        "STAGE",
+        "CODE",
+        "ERROR",
+    ];
     output::table(&head, &rows.collect::<Vec<_>>())
 }
 
-fn print_custody(entries: &[CustodyRow]) -> anyhow::Result<()> {
+fn print_custody(entries: &[CustodyRow], zone: &TimeZone) -> anyhow::Result<()> {
     output::line("")?;
     let rows = entries.iter().map(|entry| {
         vec![
             entry.at.clone(),
+            output::or_dash(local(&entry.at, zone)),
             entry.actor.clone(),
             entry.act.clone(),
             entry.detail.clone().unwrap_or_default(),
         ]
     });
     output::table(
-        &["CUSTODY", "ACTOR", "ACT", "DETAIL"],
+        &["CUSTODY", "LOCAL TIME", "ACTOR", "ACT", "DETAIL"],
         &rows.collect::<Vec<_>>(),
     )
+}
+
+/// On the wall clock of the PBX.
+fn local(at: &str, zone: &TimeZone) -> Option<String> {
+    at.parse().ok().map(|at: UtcMs| at.wall_clock(zone))
+}
+
+fn with_local(at: Option<&str>, zone: &TimeZone) -> String {
+    let both = at.map(|at| match local(at, zone) {
+        Some(local) => format!("{at} (local {local})"),
+        None => at.to_owned(),
+    });
+    output::or_dash(both)
 }
 
 fn print_facts(facts: &[(&str, String)]) -> anyhow::Result<()> {

@@ -5,6 +5,8 @@ mod usage;
 
 use std::time::Duration;
 
+use callvault::model::time::UtcMs;
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use crate::support::calls::{RECORDINGS, post_corpus, url};
@@ -279,6 +281,33 @@ fn show_tells_all_of_a_call() {
     ] {
         assert!(text.stdout.contains(said), "{said}: {}", text.stdout);
     }
+    assert_local_times_stand_beside(&text.stdout);
+}
+
+/// The first moment of a line is followed by what the clock at the PBX showed.
+fn assert_local_times_stand_beside(text: &str) {
+    let zone = TimeZone::get("Europe/Prague").unwrap();
+    let mut moments = 0;
+    for line in text.lines() {
+        let words: Vec<&str> = line
+            .split([' ', '(', ')'])
+            .filter(|word| !word.is_empty())
+            .collect();
+        let is_moment = |word: &&str| word.len() == "2023-03-07T13:23:18.000Z".len();
+        let moment = |word: &&str| word.parse::<UtcMs>().ok().filter(|_| is_moment(word));
+        let Some((at, moment)) = words
+            .iter()
+            .enumerate()
+            .find_map(|(at, word)| Some((at, moment(word)?)))
+        else {
+            continue;
+        };
+        let beside = words[at + 1..].join(" ");
+        let beside = beside.trim_start_matches("local ");
+        assert!(beside.starts_with(&moment.wall_clock(&zone)), "{line}");
+        moments += 1;
+    }
+    assert!(moments >= 6, "{text}");
 }
 
 #[test]
@@ -301,6 +330,7 @@ fn show_tells_all_of_a_recording() {
     ] {
         assert!(text.stdout.contains(said), "{said}: {}", text.stdout);
     }
+    assert_local_times_stand_beside(&text.stdout);
     for id in [
         "230307142318_41",
         "230307142318_40-3-1",

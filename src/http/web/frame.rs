@@ -8,10 +8,8 @@ use warp::reply::Response;
 
 use super::Visit;
 use crate::catalog::story::local;
-use crate::config::Settings;
 use crate::http::api::problem::Problem;
 use crate::model::access::Right;
-use crate::model::id::PbxName;
 use crate::model::job::State;
 
 /// A page for somebody signed in; `here` is the entry of the menu that it belongs to.
@@ -138,11 +136,6 @@ pub fn state_badge(state: Option<State>) -> Markup {
 /// A time of the index on a wall clock, UTC beside it for those who point at it.
 pub fn when(utc: &str, zone: &TimeZone) -> Markup {
     html! { time datetime=(utc) title={ (utc) " UTC" } { (local(utc, zone)) } }
-}
-
-pub fn zone(settings: &Settings, pbx: &PbxName) -> TimeZone {
-    let pbx = settings.pbxs.iter().find(|known| known.name == *pbx);
-    pbx.map_or(TimeZone::UTC, |pbx| pbx.timezone.clone())
 }
 
 /// A table that is wider than a telephone scrolls by itself.
