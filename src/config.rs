@@ -51,10 +51,10 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Of a PBX that they do not name any more nobody knows it.
-    pub fn zone(&self, pbx: &PbxName) -> TimeZone {
+    /// None of a PBX that they do not name any more.
+    pub fn zone(&self, pbx: &PbxName) -> Option<TimeZone> {
         let pbx = self.pbxs.iter().find(|known| known.name == *pbx);
-        pbx.map_or(TimeZone::UTC, |pbx| pbx.timezone.clone())
+        pbx.map(|pbx| pbx.timezone.clone())
     }
 }
 

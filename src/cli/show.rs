@@ -6,10 +6,10 @@ use jiff::tz::TimeZone;
 
 use super::search::{legs, short_local, transfer};
 use super::{Exit, Trouble, output};
-use crate::catalog::{self, CallDetail, Found, RecordingDetail};
+use crate::catalog::{self, CallDetail, Found, RecordingDetail, story};
 use crate::config::Settings;
 use crate::model::call::Call;
-use crate::model::time::{Started, UtcMs, clock_text};
+use crate::model::time::{Started, clock_text};
 use crate::store::custody::CustodyRow;
 use crate::store::events::EventRow;
 use crate::store::search::AttemptRow;
@@ -32,7 +32,7 @@ pub fn run(arguments: Arguments, settings: &Settings) -> anyhow::Result<Exit> {
             };
             match arguments.json {
                 true => output::json(&call)?,
-                false => print_call(&call, &settings.zone(&id.pbx))?,
+                false => print_call(&call, settings.zone(&id.pbx).as_ref())?,
             }
         }
         Found::Recording(id) => {
@@ -41,7 +41,7 @@ pub fn run(arguments: Arguments, settings: &Settings) -> anyhow::Result<Exit> {
             };
             match arguments.json {
                 true => output::json(&recording)?,
-                false => print_recording(&recording, &settings.zone(&id.pbx))?,
+                false => print_recording(&recording, settings.zone(&id.pbx).as_ref())?,
             }
         }
         Found::Nothing => return Err(nothing(&arguments.id)),
@@ -69,7 +69,7 @@ pub fn ambiguous(id: &str, ids: &[String], verb: &str) -> anyhow::Error {
     )
 }
 
-fn print_call(detail: &CallDetail, zone: &TimeZone) -> anyhow::Result<()> {
+fn print_call(detail: &CallDetail, zone: Option<&TimeZone>) -> anyhow::Result<()> {
     let call = &detail.call;
     let started = call.started.as_ref();
     let mut facts = vec![
@@ -105,7 +105,7 @@ fn print_call(detail: &CallDetail, zone: &TimeZone) -> anyhow::Result<()> {
     print_events(&detail.events, zone)
 }
 
-fn print_legs(call: &Call, zone: &TimeZone) -> anyhow::Result<()> {
+fn print_legs(call: &Call, zone: Option<&TimeZone>) -> anyhow::Result<()> {
     output::line("")?;
     let head = [
         "LEG",
@@ -130,9 +130,9 @@ fn print_legs(call: &Call, zone: &TimeZone) -> anyhow::Result<()> {
             leg.leg.to_string(),
             output::or_dash(leg.extension.as_deref()),
             output::or_dash(leg.answered),
-            output::or_dash(leg.answered.map(|at| at.wall_clock(zone))),
+            output::or_dash(leg.answered.zip(zone).map(|(at, zone)| at.wall_clock(zone))),
             output::or_dash(leg.ended),
-            output::or_dash(leg.ended.map(|at| at.wall_clock(zone))),
+            output::or_dash(leg.ended.zip(zone).map(|(at, zone)| at.wall_clock(zone))),
             output::or_dash(leg.duration_s.map(|s| clock_text(s.into()))),
             output::or_dash(transfer(how, leg.transferred_to.as_deref())),
             output::or_dash(leg.finish),
@@ -142,7 +142,7 @@ fn print_legs(call: &Call, zone: &TimeZone) -> anyhow::Result<()> {
     output::table(&head, &rows.collect::<Vec<_>>())
 }
 
-fn print_events(events: &[EventRow], zone: &TimeZone) -> anyhow::Result<()> {
+fn print_events(events: &[EventRow], zone: Option<&TimeZone>) -> anyhow::Result<()> {
     output::line("")?;
     let rows = events.iter().map(|event| {
         let same = event.duplicate_of.map(|seq| format!("same as {seq}"));
@@ -161,7 +161,7 @@ fn print_events(events: &[EventRow], zone: &TimeZone) -> anyhow::Result<()> {
     )
 }
 
-fn print_recording(detail: &RecordingDetail, zone: &TimeZone) -> anyhow::Result<()> {
+fn print_recording(detail: &RecordingDetail, zone: Option<&TimeZone>) -> anyhow::Result<()> {
     let row = &detail.row;
     let call = row.call.as_ref().map(|call| format!("{}/{call}", row.pbx));
     let seconds = |s: f64| format!("{s:.3} s");
@@ -218,7 +218,7 @@ fn print_recording(detail: &RecordingDetail, zone: &TimeZone) -> anyhow::Result<
     print_custody(&detail.custody, zone)
 }
 
-fn print_attempts(attempts: &[AttemptRow], zone: &TimeZone) -> anyhow::Result<()> {
+fn print_attempts(attempts: &[AttemptRow], zone: Option<&TimeZone>) -> anyhow::Result<()> {
     output::line("")?;
     let rows = attempts.iter().map(|attempt| {
         vec![
@@ -243,7 +243,7 @@ fn print_attempts(attempts: &[AttemptRow], zone: &TimeZone) -> anyhow::Result<()
     output::table(&head, &rows.collect::<Vec<_>>())
 }
 
-fn print_custody(entries: &[CustodyRow], zone: &TimeZone) -> anyhow::Result<()> {
+fn print_custody(entries: &[CustodyRow], zone: Option<&TimeZone>) -> anyhow::Result<()> {
     output::line("")?;
     let rows = entries.iter().map(|entry| {
         vec![
@@ -260,12 +260,12 @@ fn print_custody(entries: &[CustodyRow], zone: &TimeZone) -> anyhow::Result<()> 
     )
 }
 
-/// On the wall clock of the PBX.
-fn local(at: &str, zone: &TimeZone) -> Option<String> {
-    at.parse().ok().map(|at: UtcMs| at.wall_clock(zone))
+/// On the wall clock of the PBX, where the settings still know it.
+fn local(at: &str, zone: Option<&TimeZone>) -> Option<String> {
+    zone.map(|zone| story::local(at, zone))
 }
 
-fn with_local(at: Option<&str>, zone: &TimeZone) -> String {
+fn with_local(at: Option<&str>, zone: Option<&TimeZone>) -> String {
     let both = at.map(|at| match local(at, zone) {
         Some(local) => format!("{at} (local {local})"),
         None => at.to_owned(),

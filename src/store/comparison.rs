@@ -10,7 +10,7 @@ use rusqlite::params;
 
 use super::claims::Original;
 use super::custody::{self, Entry};
-use super::heartbeat::SKIPPED;
+use super::heartbeat::{self, SKIPPED};
 use super::recordings::{self, Announced};
 use super::{Db, Error, Tx, all, execute, first, parsed};
 use crate::model::digest::Digest;
@@ -59,7 +59,8 @@ pub fn announced_again(tx: &mut Tx, one: &Announced, due_after_ms: i64) -> Resul
             skipped_ms = {SKIPPED}, ripe = 0, take_kept = 0 \
         WHERE pbx = ?1 AND recording = ?2 AND state = 'failed' AND lease_ms IS NULL \
           AND fetch_path IS NOT NULL AND announced_ms + ?4 < ?3 \
-          AND (window_ms = announced_ms OR window_ms + ?5 < ?3)"
+          AND (window_ms = announced_ms OR {} + ?5 < ?3)",
+        heartbeat::window(),
     );
     let row = params![
         pbx,

@@ -1,5 +1,5 @@
 //! When the service ran, and the gaps in which it did not: nobody shall take silence for
-//! completeness.
+//! completeness. And time that counts for nothing, for it did not pass for the service.
 
 use rusqlite::params;
 

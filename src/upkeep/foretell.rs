@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Mark};
 use crate::model::chain::chain;
 use crate::model::id::{PbxName, RecordingId};
 use crate::model::vendor::Vendor;
@@ -53,12 +53,12 @@ impl Foreteller {
             .await?;
         let mut found = false;
         for due in due {
-            found |= self.look_for(due).await?;
+            found |= self.look_for(due, mark).await?;
         }
         Ok(found)
     }
 
-    async fn look_for(&self, due: Due) -> Result<bool, store::Error> {
+    async fn look_for(&self, due: Due, mark: Mark) -> Result<bool, store::Error> {
         let extension = due.extension.as_ref();
         if extension.is_some_and(|extension| self.not_recorded.contains(extension)) {
             return self
@@ -84,7 +84,9 @@ impl Foreteller {
                 .await
                 .map(|()| false),
             Sight::Unknown => {
-                let is_past = now >= due.window.plus(self.source_keeps);
+                // Also if the clock was set since it was found overdue.
+                let by_then = mark.carried_to(self.clock.mark());
+                let is_past = by_then >= due.window.plus(self.source_keeps);
                 let put_off = self.store.write(move |tx| match is_past {
                     true => foretold::settled(tx, &due),
                     false => foretold::put_off(tx, &due, now),

@@ -27,7 +27,7 @@ pub async fn call(api: &Api, visit: &Visit) -> Shown {
         .read(move |db| story::story(db, &settings, &call, is_whole))
         .await?;
     let listening = player::listening(api, visit, &detail.call.id.to_string()).await?;
-    let zone = api.settings.zone(&detail.call.id.pbx);
+    let zone = frame::zone(&api.settings, &detail.call.id.pbx);
     let call = &detail.call;
     let title = match &call.external {
         Some(external) => format!("Call {external}"),

@@ -6,7 +6,7 @@
 use jiff::tz::TimeZone;
 use maud::{Markup, html};
 
-use super::frame::{dash, when, wide};
+use super::frame::{self, dash, when, wide};
 use crate::catalog::series::{Bucket, PbxSeries, Series, Window};
 use crate::catalog::status::ago;
 use crate::config::Settings;
@@ -33,7 +33,7 @@ pub fn charts(settings: &Settings, series: &Series) -> Markup {
                     }
                 }
             }
-            @for one in &series.pbxs { (of_pbx(one, &settings.zone(&one.pbx))) }
+            @for one in &series.pbxs { (of_pbx(one, &frame::zone(settings, &one.pbx))) }
         }
         link rel="stylesheet" href="/static/uPlot.min.css";
         script src="/static/uPlot.iife.min.js" defer {}

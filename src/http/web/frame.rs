@@ -8,8 +8,10 @@ use warp::reply::Response;
 
 use super::Visit;
 use crate::catalog::story::local;
+use crate::config::Settings;
 use crate::http::api::problem::Problem;
 use crate::model::access::Right;
+use crate::model::id::PbxName;
 use crate::model::job::State;
 
 /// A page for somebody signed in; `here` is the entry of the menu that it belongs to.
@@ -136,6 +138,11 @@ pub fn state_badge(state: Option<State>) -> Markup {
 /// A time of the index on a wall clock, UTC beside it for those who point at it.
 pub fn when(utc: &str, zone: &TimeZone) -> Markup {
     html! { time datetime=(utc) title={ (utc) " UTC" } { (local(utc, zone)) } }
+}
+
+/// UTC of a PBX that the settings do not name any more.
+pub fn zone(settings: &Settings, pbx: &PbxName) -> TimeZone {
+    settings.zone(pbx).unwrap_or(TimeZone::UTC)
 }
 
 /// A table that is wider than a telephone scrolls by itself.

@@ -74,7 +74,7 @@ fn retried_text(said: &str) -> Markup {
 }
 
 fn pbx_card(api: &Api, pbx: &PbxStatus) -> Markup {
-    let zone = api.settings.zone(&pbx.pbx);
+    let zone = frame::zone(&api.settings, &pbx.pbx);
     let age = |age_s: Option<i64>| age_s.map_or("never".to_owned(), |s| format!("{} ago", ago(s)));
     html! {
         section.card aria-label={ "PBX " (pbx.pbx) } {
@@ -199,7 +199,7 @@ fn held_up(api: &Api, visit: &Visit, jobs: &[JobRow], count: u64) -> Markup {
 }
 
 fn held_up_row(api: &Api, visit: &Visit, job: &JobRow, may_retry: bool) -> Markup {
-    let zone = api.settings.zone(&job.recording.pbx);
+    let zone = frame::zone(&api.settings, &job.recording.pbx);
     let explained = job.code.as_deref().and_then(api.explain);
     // Nothing was tried, and nothing is.
     let is_refused = job

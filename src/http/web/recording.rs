@@ -17,7 +17,7 @@ pub async fn recording(api: &Api, visit: &Visit) -> Shown {
     if row.call.is_some() {
         return Ok(see_other(&path));
     }
-    let zone = api.settings.zone(&row.pbx);
+    let zone = frame::zone(&api.settings, &row.pbx);
     let listening = player::listening(api, visit, &subject).await?;
     let title = format!("Recording {}", row.recording);
     let body = html! {

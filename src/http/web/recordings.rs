@@ -55,7 +55,7 @@ fn table(found: &[RecordingRow], settings: &Settings, zone: Option<&TimeZone>) -
             }
             tbody {
                 @for one in found {
-                    @let own = settings.zone(&one.pbx);
+                    @let own = frame::zone(settings, &one.pbx);
                     (row(one, many_pbxs, zone.unwrap_or(&own)))
                 }
             }

@@ -378,9 +378,7 @@ CREATE TABLE probe (
     at_ms   INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- The public views.
-
--- For whoever has found rows; everybody else asks `recordings`.
+-- No public view: for whoever has found rows.
 CREATE VIEW recordings_by_row AS
 SELECT r.id AS row,
        r.pbx || '/' || r.recording AS recording,
@@ -425,6 +423,8 @@ SELECT r.id AS row,
        strftime('%Y-%m-%dT%H:%M:%fZ', r.integrity_ms / 1000.0, 'unixepoch') AS integrity_at,
        lower(hex(r.manifest_sha256)) AS manifest_sha256
   FROM recording r;
+
+-- The public views.
 
 CREATE VIEW recordings AS
 SELECT recording, pbx, call, leg, part, state, direction, external, extension, did, started_at,

@@ -22,8 +22,9 @@ const PAGES_MAX: i64 = 4000;
 /// So many are moved by the writer itself; and what keeps the log from beginning anew, a reader,
 /// say, is given so many more.
 const PAGES_FEW: i64 = 1000;
-/// After one that failed, for want of room.
+/// After one that failed, for want of room; twice as long after each that follows.
 const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// When a checkpoint is made, and by whom.
 pub(super) struct Checkpoints {
@@ -33,6 +34,7 @@ pub(super) struct Checkpoints {
     /// At how many pages the helper is asked.
     due_pages: i64,
     not_before: Option<Instant>,
+    pause: Duration,
 }
 
 struct Helper {
@@ -58,6 +60,7 @@ impl Checkpoints {
             is_running: false,
             due_pages: PAGES_MAX,
             not_before: None,
+            pause: PAUSE,
         }
     }
 
@@ -111,16 +114,20 @@ impl Checkpoints {
 
     /// What cannot be moved for want of room is moved later.
     fn weigh(&mut self, made: Result<(), Failure>) -> Result<(), Failure> {
-        self.not_before = made.is_err().then(|| Instant::now() + PAUSE);
         match made {
             Err(failure) if is_io_error(&failure) => Err(failure),
             Err(error) => {
                 tracing::warn!(%error, "the write-ahead log was not moved into the index");
+                self.not_before = Some(Instant::now() + self.pause);
+                self.pause = (2 * self.pause).min(PAUSE_MAX);
                 // A log that is moved can be written anew: what waits for room waits for this too.
                 self.due_pages = PAGES_MAX;
                 Ok(())
             }
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                (self.not_before, self.pause) = (None, PAUSE);
+                Ok(())
+            }
         }
     }
 }
