@@ -21,6 +21,7 @@ use crate::support::wait::wait_for;
 
 on_both_stores!(i1_to_i5_hold_under_random_kills);
 
+const LONG: Duration = Duration::from_secs(30);
 const KILLS: usize = 25;
 const KILLS_OF_A_SOAK: usize = 1000;
 const CLIENTS: usize = 4;
@@ -83,7 +84,14 @@ fn assert_all_is_there(vault: &Vault, service: &Service, load: &Load, kills: usi
     );
     assert!(announced.len() > kills, "too little load to tell");
 
-    service.wait_for_recordings("archived", recordings.len() as i64);
+    // Thousands take their time after a soak, but get on.
+    let archived = || service.number("SELECT count(*) FROM recordings WHERE state = 'archived'");
+    let all = recordings.len() as i64;
+    let mut before = -1;
+    while before < all {
+        wait_for("more recordings are archived", LONG, || archived() > before);
+        before = archived();
+    }
     wait_for("the spool is empty", Duration::from_secs(5), || {
         spooled(service).is_empty()
     });
