@@ -3,7 +3,7 @@
 
 -- The event log. Append-only: a row is what came, byte for byte.
 CREATE TABLE delivery (
-    seq          INTEGER PRIMARY KEY AUTOINCREMENT,
+    seq          INTEGER PRIMARY KEY,  -- grows, for no row is ever deleted
     pbx          TEXT    NOT NULL,
     received_ms  INTEGER NOT NULL,
     live         INTEGER NOT NULL CHECK (live IN (0, 1)),
