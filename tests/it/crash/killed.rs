@@ -69,11 +69,7 @@ fn i1_to_i5_hold_under_random_kills(vault: &Vault) {
 
 fn assert_all_is_there(vault: &Vault, service: &Service, load: &Load, kills: usize) {
     load.ledger.assert_logged(&service.index());
-    let recordings: BTreeSet<String> = service
-        .rows("SELECT json_quote(substr(recording, 4)) FROM recordings")
-        .iter()
-        .map(|name| name.as_str().unwrap().to_owned())
-        .collect();
+    let mut recordings = known(service);
     let announced = load.announced.lock().unwrap();
     let lost: Vec<&String> = announced.difference(&recordings).collect();
     assert!(lost.is_empty(), "announced and unknown: {lost:?}");
@@ -84,18 +80,26 @@ fn assert_all_is_there(vault: &Vault, service: &Service, load: &Load, kills: usi
     );
     assert!(announced.len() > kills, "too little load to tell");
 
-    // Thousands take their time after a soak, but get on.
+    // Thousands take their time after a soak, but get on; and by then there may be more: what was cut
+    // off as it was announced is looked for ten minutes after its call.
     let archived = || service.number("SELECT count(*) FROM recordings WHERE state = 'archived'");
-    let all = recordings.len() as i64;
-    let mut before = -1;
-    while before < all {
-        wait_for("more recordings are archived", LONG, || archived() > before);
-        before = archived();
-    }
-    wait_for("the spool is empty", Duration::from_secs(5), || {
-        spooled(service).is_empty()
-    });
-    assert_eq!(vault.keys(), keys(recordings.iter().map(String::as_str)));
+    let stored = loop {
+        let mut before = -1;
+        while before < recordings.len() as i64 {
+            wait_for("more recordings are archived", LONG, || archived() > before);
+            before = archived();
+        }
+        wait_for("the spool is empty", Duration::from_secs(5), || {
+            spooled(service).is_empty()
+        });
+        let stored = vault.keys();
+        let meanwhile = known(service);
+        if meanwhile == recordings {
+            break stored;
+        }
+        recordings = meanwhile;
+    };
+    assert_eq!(stored, keys(recordings.iter().map(String::as_str)));
     for recording in recordings.iter().take(10) {
         let object = vault.read(&key(recording));
         assert!(id3::split(&object).1 == audio(AUDIO), "{recording}");
@@ -103,6 +107,12 @@ fn assert_all_is_there(vault: &Vault, service: &Service, load: &Load, kills: usi
     let verified = service.cli(&["verify", "--all"]);
     assert_eq!(verified.status, 0, "{}", verified.stderr);
     assert_integrity(service);
+}
+
+fn known(service: &Service) -> BTreeSet<String> {
+    let names = service.rows("SELECT json_quote(substr(recording, 4)) FROM recordings");
+    let names = names.iter().map(|name| name.as_str().unwrap().to_owned());
+    names.collect()
 }
 
 /// Calls that come and come, each event at least once, some twice.
