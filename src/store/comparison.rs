@@ -181,7 +181,8 @@ pub fn other(
             announced_seq, source_url, fetch_path, announced_flags, state, due_ms, window_ms, \
             skipped_ms, original_sha256, original_bytes, media_ms, {listed}) \
         SELECT pbx, ?2, call, leg, part, dated, ?3, announced_seq, source_url, fetch_path, \
-            json_array(?7), 'pending', ?3, ?3, {SKIPPED}, ?4, ?5, ?6, {listed} FROM recording WHERE id = ?1 \
+            json_array(?7), 'pending', ?3, ?3, {SKIPPED}, ?4, ?5, ?6, {listed} \
+        FROM recording WHERE id = ?1 \
         ON CONFLICT (recording, pbx) DO NOTHING",
         listed = *recordings::LISTED,
     );

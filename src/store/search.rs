@@ -1,4 +1,4 @@
-//! The read side: what searches and looks into single things select, from the public views.
+//! The read side: what searches and looks into single things select, from the views.
 //!
 //! A search finds rows along an index (`listing`), and then reads those that it shows.
 
