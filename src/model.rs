@@ -21,6 +21,7 @@ pub mod filter;
 pub mod job;
 pub mod key;
 pub mod lock;
+pub mod party;
 pub mod promise;
 
 pub mod doubt;

@@ -4,6 +4,7 @@
 //! it is as it is above it. Never here: what rows mean to a PBX or a store.
 
 pub mod attempts;
+pub mod away;
 pub mod calls;
 pub mod claims;
 pub mod comparison;

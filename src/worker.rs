@@ -3,10 +3,11 @@
 //! Never here: what a failure means (`pipeline`'s table says), or what a stage does.
 
 mod choosing;
+mod gates;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -18,14 +19,17 @@ use crate::model::chain::chain;
 use crate::model::doubt::Kept;
 use crate::model::id::PbxName;
 use crate::model::job::{PAUSE_MAX, Schedule};
+use crate::model::party::Party;
 use crate::model::time::UtcMs;
 use crate::pipeline::table::Code;
 use crate::pipeline::{self, Disposition, StageError, World};
 use crate::store::attempts::Failure;
+use crate::store::away::{self, Away};
 use crate::store::claims::{self, Claim};
 use crate::store::{Error, Tx, transitions};
 
-use choosing::{Places, Queue, claim};
+use choosing::{Chosen, Permits, Places, Queue, choose};
+use gates::Gates;
 
 /// How soon work is noticed that another process made.
 const POLL: Duration = Duration::from_millis(500);
@@ -59,6 +63,7 @@ pub struct Worker {
     plan: Arc<Plan>,
     /// How often it looked at the backlog or tried to settle: it gets on.
     turns: Arc<AtomicU64>,
+    gates: Arc<Mutex<Gates>>,
 }
 
 /// What runs now.
@@ -69,12 +74,22 @@ struct Running {
     /// Claims so far, and the last of each PBX.
     claimed: u64,
     last: BTreeMap<PbxName, u64>,
+    /// All places were filled when it was last looked.
+    may_be_more: bool,
 }
 
 impl Worker {
     pub fn new(world: Arc<World>, plan: Plan, turns: Arc<AtomicU64>) -> Worker {
-        let plan = Arc::new(plan);
-        Worker { world, plan, turns }
+        Worker {
+            world,
+            plan: Arc::new(plan),
+            turns,
+            gates: Arc::default(),
+        }
+    }
+
+    fn gates(&self) -> MutexGuard<'_, Gates> {
+        self.gates.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Works until `stop`; then lets what runs finish for `drain`, and hands the rest back.
@@ -107,36 +122,82 @@ impl Worker {
     async fn start_due(&self, running: &mut Running) -> Result<Duration, Error> {
         let free = self.plan.workers.saturating_sub(running.claims.len());
         let mark = self.world.clock.mark();
+        if free == 0 {
+            return Ok(POLL);
+        }
         if self.world.clock.followed().set_until(mark).is_some() {
             // What is due, and since when, is known again as soon as the index has followed.
             return Ok(POLL);
         }
         let now = mark.wall;
-        let pbxs: Vec<PbxName> = self.plan.limits.keys().cloned().collect();
-        let due = self
-            .world
-            .store
-            .read(move |db| claims::next_due(db, &pbxs, now))
-            .await?;
-        let wait_ms = due.map_or(i64::MAX, |due| due.0.saturating_sub(now.0));
-        if free == 0 || wait_ms > 0 {
-            return Ok(Duration::from_millis(wait_ms.max(1) as u64).min(POLL));
+        let permits = self.permits(mark);
+        let rest = permits.rest.unwrap_or(POLL);
+        if permits.back.is_empty() && !rest.is_zero() && !running.may_be_more {
+            let wait = self.next_due(now).await?.min(rest);
+            if !wait.is_zero() {
+                return Ok(wait.min(POLL));
+            }
         }
-        let (mut queues, workers) = (self.queues(running), self.plan.workers);
-        let claims = self
+        let (queues, workers) = (self.queues(running), self.plan.workers);
+        let places = Places { free, workers };
+        let chosen = self
             .world
             .store
-            .write(move |tx| claim(tx, now, Places { free, workers }, &mut queues));
+            .write(move |tx| choose(tx, now, places, queues, permits));
         failpoint::before(Effect::Claim);
-        let claims = claims.await?;
+        let chosen = chosen.await?;
         failpoint::after(Effect::Claim);
-        for claim in claims {
+        running.may_be_more = chosen.claims.len() == free;
+        self.start(running, chosen, mark);
+        Ok(if rest.is_zero() { POLL } else { rest.min(POLL) })
+    }
+
+    /// How long nothing falls due.
+    async fn next_due(&self, now: UtcMs) -> Result<Duration, Error> {
+        let pbxs: Vec<PbxName> = self.plan.limits.keys().cloned().collect();
+        let read = self
+            .world
+            .store
+            .read(move |db| claims::next_due(db, &pbxs, now));
+        let wait_ms = read
+            .await?
+            .map_or(i64::MAX, |due| due.0.saturating_sub(now.0));
+        Ok(Duration::from_millis(wait_ms.max(0) as u64))
+    }
+
+    fn permits(&self, mark: Mark) -> Permits {
+        let gates = self.gates();
+        let pbxs = self.plan.limits.keys();
+        Permits {
+            pbxs: pbxs
+                .map(|pbx| (pbx.clone(), gates.permit(&Party::Pbx(pbx.clone()), mark)))
+                .collect(),
+            store: gates.permit(&Party::Store, mark),
+            room: gates.permit(&Party::Room, mark),
+            back: gates.back(),
+            rest: gates.rest(mark),
+        }
+    }
+
+    fn start(&self, running: &mut Running, chosen: Chosen, mark: Mark) {
+        for party in &chosen.asked {
+            self.gates().asked(party);
+        }
+        for claim in chosen.claims {
+            self.gates().started(&claim, mark);
             running.claimed += 1;
             running.last.insert(claim.id.pbx.clone(), running.claimed);
             let task = running.tasks.spawn(self.clone().work(claim.clone(), mark));
             running.claims.insert(task.id(), claim);
         }
-        Ok(POLL)
+        let mut gates = self.gates();
+        chosen
+            .recalled
+            .iter()
+            .for_each(|party| gates.recalled(party));
+        for party in &chosen.not_needed {
+            gates.not_needed(party);
+        }
     }
 
     fn queues(&self, running: &Running) -> Vec<Queue> {
@@ -159,6 +220,7 @@ impl Worker {
         let Some(claim) = running.claims.remove(&id) else {
             return;
         };
+        self.gates().ended(claim.row);
         // The error quotes the words of the panic, which are the panic hook's to weigh.
         if done.is_err() {
             tracing::error!(recording = %claim.id, "a recording's task panicked");
@@ -168,15 +230,16 @@ impl Worker {
                 error: Code::Panicked.row().means.to_owned(),
             };
             let wait = Settled::Wait(panicked, self.pause(&claim));
-            self.write_settled(&claim, wait).await;
+            self.write_settled(&claim, wait, None).await;
         }
     }
 
     /// A recording's own task: all the way, or what becomes of it instead. Settled here, so that no
     /// other recording waits for it.
     async fn work(self, claim: Claim, claimed: Mark) {
-        if let Err(error) = archive(&self.world, claim.clone()).await {
-            self.settle(&claim, claimed, error).await;
+        match archive(&self.world, claim.clone()).await {
+            Ok(()) => self.gates().archived(&claim),
+            Err(error) => self.settle(&claim, claimed, error).await,
         }
     }
 
@@ -186,20 +249,28 @@ impl Worker {
             code: error.code().row().code,
             error: chain(&error),
         };
-        let settled = match error.disposition() {
+        let disposition = error.disposition();
+        let asked = match disposition {
+            Disposition::Later(after) => after.unwrap_or_default().min(PAUSE_MAX),
+            _ => Duration::ZERO,
+        };
+        let of = error.code().row().of;
+        let now = self.world.clock.mark();
+        let away = self.gates().failed(claim, (of, &failure), asked, now);
+        let settled = match disposition {
             Disposition::Retry | Disposition::Recheck if self.is_past(claim, claimed) => {
                 Settled::TakeKeptOrGiveUp(failure)
             }
             Disposition::Retry => Settled::Wait(failure, self.pause(claim)),
             Disposition::Recheck => Settled::Wait(failure, self.recheck(claim, claimed)),
-            Disposition::Later(after) => {
-                let pause = self.pause(claim).max(after.unwrap_or_default());
-                Settled::Wait(failure, pause.min(PAUSE_MAX))
+            Disposition::Later(_) => {
+                let pause = self.pause(claim).max(asked).min(PAUSE_MAX);
+                Settled::Wait(failure, pause)
             }
             Disposition::Permanent => Settled::GiveUp(failure),
             Disposition::Interrupted => Settled::HandBack,
         };
-        self.write_settled(claim, settled).await;
+        self.write_settled(claim, settled, away).await;
     }
 
     fn pause(&self, claim: &Claim) -> Duration {
@@ -227,12 +298,16 @@ impl Worker {
     }
 
     /// Until it is written the recording stays leased, so it is tried until it is.
-    async fn write_settled(&self, claim: &Claim, settled: Settled) {
+    async fn write_settled(&self, claim: &Claim, settled: Settled, away: Option<Away>) {
         settled.log(claim);
         while self.world.store.is_alive() {
             self.turns.fetch_add(1, Ordering::Relaxed);
             let (claim, settled, now) = (claim.clone(), settled.clone(), self.world.clock.now());
-            let write = move |tx: &mut Tx| settled.write(tx, &claim, now);
+            let away = away.clone();
+            let write = move |tx: &mut Tx| {
+                away.iter().try_for_each(|away| away::note(tx, away))?;
+                settled.write(tx, &claim, now)
+            };
             failpoint::before(Effect::Settle);
             let written = self.world.store.write(write).await;
             failpoint::after(Effect::Settle);
@@ -255,7 +330,7 @@ impl Worker {
         }
         running.tasks.shutdown().await;
         for claim in running.claims.values() {
-            self.write_settled(claim, Settled::HandBack).await;
+            self.write_settled(claim, Settled::HandBack, None).await;
         }
     }
 }

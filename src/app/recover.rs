@@ -7,7 +7,7 @@ use crate::model::id::PbxName;
 use crate::pipeline::World;
 use crate::pipeline::table::Code;
 use crate::store::attempts::Failure;
-use crate::store::{heartbeat, probe, recordings, transitions};
+use crate::store::{away, heartbeat, probe, recordings, transitions};
 
 /// Settles what an earlier life left: leases of the dead, killed writes, files nobody waits for.
 pub async fn recover(world: &World) -> anyhow::Result<()> {
@@ -17,6 +17,7 @@ pub async fn recover(world: &World) -> anyhow::Result<()> {
         let silence_ms = heartbeat::resume(tx, mark.wall)?;
         heartbeat::skip(tx, silence_ms)?;
         probe::forget(tx)?;
+        away::forget_all(tx)?;
         transitions::release_leases(tx)
     });
     let released = resumed.await?;

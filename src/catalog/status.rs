@@ -3,6 +3,7 @@
 //! Green means that recordings arrive, not that a process runs: a PBX that sends nothing, a backlog
 //! that grows old and deliveries that are turned away are all said.
 
+mod absent;
 mod facts;
 mod reasons;
 
@@ -12,12 +13,14 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+pub use absent::AwayStatus;
 pub use facts::{StoreFact, StoreStatus};
 
 use crate::config::{Pbx, Settings};
 use crate::model::id::PbxName;
 use crate::model::time::{UtcMs, day_start};
 use crate::spool::Spool;
+use crate::store::away;
 use crate::store::comparison;
 use crate::store::heartbeat;
 use crate::store::integrity;
@@ -48,6 +51,8 @@ pub struct Status {
     pub pbxs: Vec<PbxStatus>,
     pub store: StoreStatus,
     pub spool: SpoolStatus,
+    /// Without whom nothing gets on at this time.
+    pub away: Vec<AwayStatus>,
     pub refused: Vec<Refused>,
     pub not_understood: u64,
     pub unread_events: u64,
@@ -158,6 +163,10 @@ pub fn status(db: &Db, settings: &Settings, now: UtcMs) -> Result<Status, Error>
             facts: known.into_iter().map(facts::shown).collect(),
         },
         spool,
+        away: away::all_seen(db)?
+            .into_iter()
+            .map(AwayStatus::from)
+            .collect(),
         refused,
         not_understood: status::not_understood(db)?,
         unread_events: status::unread(db)?,

@@ -45,6 +45,9 @@ fn print(status: &Status) -> anyhow::Result<()> {
     for line in status.store.lines() {
         output::line(&output::printable(&line))?;
     }
+    for away in &status.away {
+        output::line(&output::printable(&away.line()))?;
+    }
     if status.not_understood > 0 {
         let text = "their text is in the view events, as unknown or unparsed";
         output::line(&format!(
@@ -63,6 +66,11 @@ fn print(status: &Status) -> anyhow::Result<()> {
             counted(status.unread_events, "event is", "events are")
         ))?;
     }
+    print_refused(status)?;
+    print_gaps(status)
+}
+
+fn print_refused(status: &Status) -> anyhow::Result<()> {
     if !status.refused.is_empty() {
         output::line("")?;
         let rows = status.refused.iter().map(|refused| {
@@ -79,6 +87,10 @@ fn print(status: &Status) -> anyhow::Result<()> {
             &rows.collect::<Vec<_>>(),
         )?;
     }
+    Ok(())
+}
+
+fn print_gaps(status: &Status) -> anyhow::Result<()> {
     if !status.gaps.is_empty() {
         output::line("")?;
         let rows = status.gaps.iter().map(|gap| {

@@ -39,9 +39,7 @@ pub async fn download(world: &World, claim: Claim) -> Result<Downloaded, StageEr
 }
 
 async fn from_before(world: &World, claim: &Claim) -> Result<Option<Spooled>, StageError> {
-    // A body in doubt is there to be compared with another, until there is no hope of another.
-    let believed = claim.kept.is_none() || claim.take_kept || claim.frozen.is_some();
-    let Some(original) = claim.original.filter(|_| believed) else {
+    let Some(original) = claim.original.filter(|_| claim.is_at_hand()) else {
         return Ok(None);
     };
     let (spool, id) = (world.spool.clone(), claim.id.clone());

@@ -42,6 +42,15 @@ pub struct Claim {
     pub lock: Option<Lock>,
 }
 
+impl Claim {
+    /// Its body should lie on our disk, and be believed: only the store is needed. A body in doubt
+    /// is there to be compared with another, until there is no hope of another.
+    pub fn is_at_hand(&self) -> bool {
+        let is_believed = self.kept.is_none() || self.take_kept || self.frozen.is_some();
+        self.original.is_some() && is_believed
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Original {
     pub sha256: Digest,
@@ -120,19 +129,24 @@ pub fn next_due(db: &Db, pbxs: &[PbxName], now: UtcMs) -> Result<Option<UtcMs>, 
 pub(super) const NEXT_DUE: &str = "SELECT min(due_ms) FROM recording INDEXED BY recording_due \
     WHERE pbx = ?1 AND state = 'pending' AND lease_ms IS NULL AND ripe = 0";
 
+/// Its body lies on our disk and is believed: it needs its PBX no more ([`Claim::is_at_hand`]).
+pub(super) const AT_HAND: &str =
+    "(original_sha256 IS NOT NULL AND (kept IS NULL OR take_kept OR object_key IS NOT NULL))";
+
 /// The row of a PBX's oldest ripe recording, and when that was announced: the one that the PBX
-/// will delete first. What is on our disk already comes after what is not.
-pub fn oldest_ripe(db: &Db, pbx: &PbxName) -> Result<Option<(i64, UtcMs)>, Error> {
-    let sql = "SELECT id, announced_ms FROM recording INDEXED BY recording_ripe \
-        WHERE ripe = 1 AND pbx = ?1 ORDER BY original_sha256 IS NOT NULL, announced_ms LIMIT 1";
+/// will delete first. Of those whose body lies on our disk, and of the others.
+pub fn oldest_ripe(
+    db: &Db,
+    pbx: &PbxName,
+    is_at_hand: bool,
+) -> Result<Option<(i64, UtcMs)>, Error> {
+    let sql = format!(
+        "SELECT id, announced_ms FROM recording INDEXED BY recording_ripe \
+         WHERE ripe = 1 AND pbx = ?1 AND {AT_HAND} = ?2 ORDER BY announced_ms LIMIT 1"
+    );
+    let key = params![pbx.as_str(), is_at_hand];
     let found = |row: &Row| Ok((row.get(0)?, UtcMs(row.get(1)?)));
-    first(
-        db,
-        "find the oldest ripe recording",
-        sql,
-        [pbx.as_str()],
-        found,
-    )
+    first(db, "find the oldest ripe recording", &sql, key, found)
 }
 
 /// Takes a ripe recording to work on it.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::custody::{self, Entry};
 use super::heartbeat::SKIPPED;
-use super::{Db, Error, Tx, all, execute, first, parsed};
+use super::{Db, Error, Tx, all, away, execute, first, parsed};
 use crate::model::access::Scope;
 use crate::model::filter::Place;
 use crate::model::id::{PbxName, RecordingId};
@@ -79,8 +79,10 @@ pub fn list(
     behind: Option<&Turn>,
     limit: Option<u32>,
 ) -> Result<Vec<JobRow>, Error> {
+    let (code, error) = (away::of_untried("code"), away::of_untried("error"));
     let sql = format!(
-        "SELECT v.recording, v.state, v.code, v.last_error, v.attempts, v.announced_at, v.next_at \
+        "SELECT v.recording, v.state, coalesce(v.code, {code}), coalesce(v.last_error, {error}), \
+            v.attempts, v.announced_at, v.next_at \
         FROM (SELECT r.id AS row, r.state AS state, coalesce(r.due_ms, r.announced_ms) AS at, \
                 r.pbx || '/' || r.recording AS name FROM {OPEN} \
             AND (?3 IS NULL OR (state, at, name) > (?3, ?4, ?5)) \
@@ -166,6 +168,7 @@ pub fn retry(
     );
     let row = params![id.pbx.as_str(), id.recording.as_str(), now.0];
     execute(tx, "make a recording due", &sql, row)?;
+    away::doubt(tx, &id.pbx)?;
     let entry = Entry {
         actor: actor.to_owned(),
         address: address.map(str::to_owned),

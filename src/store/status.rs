@@ -1,11 +1,12 @@
 //! The figures of `status`.
 
-use rusqlite::params;
+use rusqlite::{Row, params};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Db, Error, all, first, heartbeat, parsed};
+use super::{Db, Error, all, away, first, heartbeat, parsed};
 use crate::model::id::{EventSeq, PbxName};
+use crate::model::party::Party;
 use crate::model::time::UtcMs;
 
 /// Of one PBX: when something last came, and what waits.
@@ -64,43 +65,70 @@ pub fn flow(db: &Db, pbx: &PbxName, told_since: UtcMs) -> Result<Flow, Error> {
     let backlog = all(db, "count the backlog", sql, [pbx.as_str()], |row| {
         Ok((row.get(0)?, row.get::<_, i64>(1)? as u64))
     })?;
-    let sql = format!(
-        "SELECT code, count(*), min({}) {open} 'pending' AND code IS NOT NULL \
-         GROUP BY code ORDER BY code",
-        heartbeat::window(),
-    );
-    let held_up = all(db, "see what holds up", &sql, [pbx.as_str()], |row| {
-        Ok(HeldUp {
-            code: row.get(0)?,
-            count: row.get::<_, i64>(1)? as u64,
-            since: UtcMs(row.get(2)?),
-        })
-    })?;
-    let sql = format!(
-        "SELECT count(*), min(due_ms) {open} 'pending' AND code IS NULL AND lease_ms IS NULL"
-    );
-    let untried = first(
-        db,
-        "see what was never tried",
-        &sql,
-        [pbx.as_str()],
-        |row| {
-            let due: Option<i64> = row.get(1)?;
-            Ok(due.zip(row.get::<_, Option<i64>>(0)?))
-        },
-    )?;
-    Ok(Flow {
+    let mut flow = Flow {
         last_event: last_event.map(UtcMs),
         last_archived: last_archived.map(UtcMs),
         oldest_pending: oldest.map(UtcMs),
         failed: failed.unwrap_or(0) as u64,
         refused_before: refused.unwrap_or(0) as u64,
         backlog,
-        held_up,
-        untried: untried
-            .flatten()
-            .map(|(due, count)| (count as u64, UtcMs(due))),
-    })
+        ..Flow::default()
+    };
+    see_what_waits(db, pbx, &mut flow)?;
+    Ok(flow)
+}
+
+/// What waits, by its reason, and what was never tried. What somebody who is away keeps from being
+/// tried waits for their reason.
+fn see_what_waits(db: &Db, pbx: &PbxName, flow: &mut Flow) -> Result<(), Error> {
+    let open = "FROM recording WHERE pbx = ?1 AND state <> 'archived' AND state = 'pending'";
+    let sql = format!(
+        "SELECT code, count(*), min({}) {open} AND code IS NOT NULL GROUP BY code ORDER BY code",
+        heartbeat::window(),
+    );
+    let held_up = |row: &Row| {
+        Ok(HeldUp {
+            code: row.get(0)?,
+            count: row.get::<_, i64>(1)? as u64,
+            since: UtcMs(row.get(2)?),
+        })
+    };
+    flow.held_up = all(db, "see what holds up", &sql, [pbx.as_str()], held_up)?;
+    let sql = format!("SELECT count(*), min(due_ms) {open} AND code IS NULL AND lease_ms IS NULL");
+    let untried = |row: &Row| {
+        let due: Option<i64> = row.get(1)?;
+        Ok(due.map(UtcMs).zip(row.get::<_, Option<i64>>(0)?))
+    };
+    let what = "see what was never tried";
+    let Some((since, count)) = first(db, what, &sql, [pbx.as_str()], untried)?.flatten() else {
+        return Ok(());
+    };
+    let count = count as u64;
+    let keeps = |party: &Party| match party {
+        Party::Pbx(away) => away == pbx,
+        Party::Store => false,
+        Party::Room => true,
+    };
+    let Some(away) = away::all_seen(db)?
+        .into_iter()
+        .find(|away| keeps(&away.party))
+    else {
+        flow.untried = Some((count, since));
+        return Ok(());
+    };
+    let mut held_up = flow.held_up.iter_mut();
+    match held_up.find(|held_up| held_up.code == away.code) {
+        Some(held_up) => {
+            held_up.count += count;
+            held_up.since = held_up.since.min(since);
+        }
+        None => flow.held_up.push(HeldUp {
+            code: away.code,
+            count,
+            since,
+        }),
+    }
+    Ok(())
 }
 
 /// Deliveries that were turned away.

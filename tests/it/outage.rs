@@ -1,6 +1,7 @@
 //! The PBX, the store or the room is away for hours and days: events go on being logged, the
 //! backlog waits, and drains by itself.
 
+mod away;
 mod backlog;
 mod room;
 mod time;

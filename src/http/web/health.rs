@@ -32,6 +32,7 @@ pub async fn health(api: &Api, visit: &Visit) -> Shown {
     let body = html! {
         h1 { "Health" }
         (verdict(&status))
+        @for away in &status.away { p.notice { (sentence(&away.line())) } }
         @if let Some(said) = asked.query.get("retried") { (retried_text(said)) }
         div.cards {
             @for pbx in &status.pbxs { (pbx_card(api, pbx)) }

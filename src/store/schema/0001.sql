@@ -209,8 +209,14 @@ CREATE TABLE recording (
 ) STRICT;
 CREATE INDEX recording_due ON recording (pbx, due_ms)
     WHERE state = 'pending' AND lease_ms IS NULL AND ripe = 0;
-CREATE INDEX recording_ripe ON recording (pbx, original_sha256 IS NOT NULL, announced_ms)
+-- What must come from the PBX yet, before what lies on our disk and waits for the store alone.
+CREATE INDEX recording_ripe ON recording
+    (pbx, original_sha256 IS NOT NULL AND (kept IS NULL OR take_kept OR object_key IS NOT NULL),
+     announced_ms)
     WHERE ripe = 1;
+-- What waits after a failure, by its reason: it is tried as soon as that reason is gone.
+CREATE INDEX recording_waiting ON recording (code, pbx, due_ms)
+    WHERE state = 'pending' AND lease_ms IS NULL AND ripe = 0 AND code IS NOT NULL;
 CREATE INDEX recording_leased ON recording (id) WHERE lease_ms IS NOT NULL;
 CREATE UNIQUE INDEX recording_by_name ON recording (recording, pbx);
 -- By the whole id, as the views show it and as people ask for it.
@@ -357,6 +363,18 @@ CREATE INDEX recording_mismatched ON recording (integrity_ms) WHERE integrity = 
 CREATE INDEX recording_in_conflict ON recording (announced_ms)
     WHERE announced_flags LIKE '%conflict%';
 CREATE INDEX comparison_due ON comparison (due_ms) WHERE due_ms IS NOT NULL;
+
+-- Who is away: a PBX, the store, or room on our disk. Meanwhile one recording at a time tries it,
+-- and all others wait for that.
+CREATE TABLE away (
+    party    TEXT    NOT NULL CHECK (party IN ('pbx', 'store', 'room')),
+    pbx      TEXT    NOT NULL CHECK ((party = 'pbx') = (pbx <> '')),
+    since_ms INTEGER NOT NULL,          -- the first of the failures
+    next_ms  INTEGER NOT NULL,
+    code     TEXT    NOT NULL,
+    error    TEXT    NOT NULL,
+    PRIMARY KEY (party, pbx)
+) STRICT, WITHOUT ROWID;
 
 -- The service was alive then; and when it was not.
 CREATE TABLE heartbeat (

@@ -3,7 +3,7 @@
 
 use rusqlite::types::Value;
 
-use super::super::{Store, claims, recordings};
+use super::super::{Store, away, claims, recordings};
 use super::{Filter, filtered};
 use crate::model::access::Scope;
 use crate::model::call::Outcome;
@@ -113,13 +113,28 @@ fn what_falls_due_is_found_without_looking_at_all_that_waits() {
     Store::open(&path).unwrap();
     let db = Reader::open(&path).unwrap();
     let key = [Value::Text("hq".to_owned()), 1.into()];
+    let reason = [
+        Value::Text("pbx_tls".to_owned()),
+        key[0].clone(),
+        1.into(),
+        1.into(),
+    ];
     for (sql, values, by) in [
-        (claims::RIPEN, &key[..], "(pbx=? AND due_ms<?)"),
-        (claims::NEXT_DUE, &key[..1], "(pbx=?)"),
+        (
+            claims::RIPEN,
+            &key[..],
+            "recording_due (pbx=? AND due_ms<?)",
+        ),
+        (claims::NEXT_DUE, &key[..1], "recording_due (pbx=?)"),
+        (
+            away::RECALL,
+            &reason[..],
+            "recording_waiting (code=? AND pbx=?)",
+        ),
     ] {
         let plan = plan(&db, sql, values.to_vec());
         assert_is_searched(sql, &plan);
-        let search = format!("SEARCH recording USING INDEX recording_due {by}");
+        let search = format!("SEARCH recording USING INDEX {by}");
         assert!(
             plan.iter()
                 .any(|line| line.replace("COVERING ", "") == search),

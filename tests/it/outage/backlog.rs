@@ -45,14 +45,23 @@ impl Away {
     }
 }
 
-/// Lets all of them be tried in vain, brings the PBXs back, and returns who was asked for what, in
+/// After so many failures in a row a PBX is away, and one recording at a time tries it.
+const FAILURES: usize = 8;
+
+/// Lets them be tried in vain, brings the PBXs back, and returns who was asked for what, in
 /// order.
 fn drained(inside: &Inside, pbxs: &mut [Away]) -> Vec<(&'static str, String)> {
     let all: usize = pbxs.iter().map(|away| away.recordings.len()).sum();
     inside.files.wait_until_read();
     inside.turn(SECOND);
-    let tried = "SELECT count(DISTINCT recording) FROM attempts WHERE ended_at IS NOT NULL";
-    inside.wait_for_number(tried, all as i64);
+    for away in pbxs.iter() {
+        let (name, tried) = (away.name, away.recordings.len().min(FAILURES));
+        let sql = format!(
+            "SELECT min({tried}, count(*)) FROM attempts \
+             WHERE ended_at IS NOT NULL AND recording GLOB '{name}/*'"
+        );
+        inside.wait_for_number(&sql, tried as i64);
+    }
     inside.wait_for_number("SELECT count(*) FROM attempts WHERE ended_at IS NULL", 0);
     for away in pbxs.iter_mut() {
         away.pbx.come_back();

@@ -80,7 +80,7 @@ impl Index {
             for pbx in PBXS {
                 let pbx = pbx.parse().unwrap();
                 claims::ripen(tx, &pbx, now)?;
-                while let Some((row, _)) = claims::oldest_ripe(tx, &pbx)? {
+                while let Some((row, _)) = claims::oldest_ripe(tx, &pbx, false)? {
                     let claim = claims::claim(tx, row, now, now)?.unwrap();
                     let sha256 = Digest::of(claim.id.to_string().as_bytes());
                     let length_ms = u64::from(sha256.as_bytes()[0]) * 1000 + 999;
@@ -127,7 +127,7 @@ impl Index {
             let pbx = PBXS[0].parse().unwrap();
             claims::ripen(tx, &pbx, now)?;
             let mut claimed = Vec::new();
-            while let Some((row, _)) = claims::oldest_ripe(tx, &pbx)? {
+            while let Some((row, _)) = claims::oldest_ripe(tx, &pbx, false)? {
                 claimed.extend(claims::claim(tx, row, now, now)?);
             }
             for claim in &claimed {

@@ -1,0 +1,62 @@
+//! Who is away at this time, for people and programs.
+//!
+//! Never here: whether a person must act for it; what waits for them long is told by its code.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::model::id::PbxName;
+use crate::model::party::Party;
+use crate::model::time::UtcMs;
+use crate::store::away::Seen;
+
+/// Somebody without whom recordings do not get on. One at a time tries them; once they are back,
+/// all are tried.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct AwayStatus {
+    /// `pbx`, `store`, or `room`: that on our disk.
+    pub party: &'static str,
+    #[schemars(with = "Option<String>")]
+    pub pbx: Option<PbxName>,
+    /// The last failure, and in words.
+    pub code: String,
+    pub error: String,
+    /// The first one since they last worked.
+    #[schemars(with = "String")]
+    pub since: UtcMs,
+    /// Not tried before.
+    #[schemars(with = "String")]
+    pub next_try_at: UtcMs,
+}
+
+impl From<Seen> for AwayStatus {
+    fn from(seen: Seen) -> AwayStatus {
+        let (party, pbx) = match seen.party {
+            Party::Pbx(pbx) => ("pbx", Some(pbx)),
+            Party::Store => ("store", None),
+            Party::Room => ("room", None),
+        };
+        AwayStatus {
+            party,
+            pbx,
+            code: seen.code,
+            error: seen.error,
+            since: seen.since,
+            next_try_at: seen.next,
+        }
+    }
+}
+
+impl AwayStatus {
+    /// For people.
+    pub fn line(&self) -> String {
+        let party = match (&self.pbx, self.party) {
+            (Some(pbx), _) => format!("{pbx} is away"),
+            (None, "store") => "the store is away".to_owned(),
+            (None, _) => "the spool has had no room".to_owned(),
+        };
+        let (code, error) = (&self.code, &self.error);
+        let (since, next) = (self.since.to_seconds(), self.next_try_at.to_seconds());
+        format!("{party} since {since}, tried again at {next}: {code}, {error}")
+    }
+}
