@@ -185,7 +185,7 @@ impl Verb {
             Verb::Verify(arguments) => verify::run(arguments, &settings(config)?).await,
             Verb::Jobs(arguments) => jobs::run(arguments, &settings(config)?).await,
             Verb::Token(arguments) => token::run(arguments, &settings(config)?).await,
-            Verb::Custody(arguments) => custody::run(arguments, &reader(&settings(config)?)?),
+            Verb::Custody(arguments) => custody::run(arguments, &settings(config)?),
             Verb::Status(arguments) => status::run(arguments, &settings(config)?),
         }
     }

@@ -56,6 +56,13 @@ impl Settings {
         let pbx = self.pbxs.iter().find(|known| known.name == *pbx);
         pbx.map(|pbx| pbx.timezone.clone())
     }
+
+    /// That of all PBXs, where they have one.
+    pub fn common_zone(&self) -> Option<TimeZone> {
+        let mut zones = self.pbxs.iter().map(|pbx| &pbx.timezone);
+        let first = zones.next()?;
+        zones.all(|zone| zone == first).then(|| first.clone())
+    }
 }
 
 #[derive(Debug, Clone, Copy)]

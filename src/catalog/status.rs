@@ -165,7 +165,7 @@ pub fn status(db: &Db, settings: &Settings, now: UtcMs) -> Result<Status, Error>
         spool,
         away: away::all_seen(db)?
             .into_iter()
-            .map(AwayStatus::from)
+            .map(|seen| AwayStatus::of(seen, settings))
             .collect(),
         refused,
         not_understood: status::not_understood(db)?,

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use super::{Exit, Trouble, output, show};
 use crate::catalog::status::counted;
 use crate::catalog::{self, Found};
+use crate::config::Settings;
 use crate::model::time::Moment;
 use crate::store::Reader;
 use crate::store::custody::{self, Broken, CustodyRow, Filter};
@@ -52,14 +53,15 @@ struct List {
     json: bool,
 }
 
-pub fn run(arguments: Arguments, reader: &Reader) -> anyhow::Result<Exit> {
+pub fn run(arguments: Arguments, settings: &Settings) -> anyhow::Result<Exit> {
+    let reader = super::reader(settings)?;
     match arguments.act {
-        Act::List(list) => print(list, reader),
-        Act::Verify => verify(reader),
+        Act::List(list) => print(list, &reader, settings),
+        Act::Verify => verify(&reader),
     }
 }
 
-fn print(list: List, reader: &Reader) -> anyhow::Result<Exit> {
+fn print(list: List, reader: &Reader, settings: &Settings) -> anyhow::Result<Exit> {
     let subject = list.recording.map(|text| recording(reader, &text));
     let subject = subject.transpose()?;
     let rows = custody::list(
@@ -78,7 +80,7 @@ fn print(list: List, reader: &Reader) -> anyhow::Result<Exit> {
         (true, _) => output::csv(&rows, true)?,
         (_, true) => rows.iter().try_for_each(output::json)?,
         _ if rows.is_empty() => eprintln!("no entry fits"),
-        _ => table(&rows)?,
+        _ => table(&rows, settings)?,
     }
     Ok(if rows.is_empty() {
         Exit::Failed
@@ -100,14 +102,33 @@ fn recording(reader: &Reader, text: &str) -> anyhow::Result<String> {
     }
 }
 
-fn table(rows: &[CustodyRow]) -> anyhow::Result<()> {
+/// The local time is that of the PBX whose recording or call it is of, or of all PBXs.
+fn table(rows: &[CustodyRow], settings: &Settings) -> anyhow::Result<()> {
     let head = [
-        "SEQ", "AT", "ACTOR", "ADDRESS", "ACT", "SUBJECT", "REASON", "CASE", "DETAIL",
+        "SEQ",
+        "AT",
+        "LOCAL TIME",
+        "ACTOR",
+        "ADDRESS",
+        "ACT",
+        "SUBJECT",
+        "REASON",
+        "CASE",
+        "DETAIL",
     ];
+    let common = settings.common_zone();
     let cells = |row: &CustodyRow| {
+        let pbx = row
+            .subject
+            .split_once('/')
+            .and_then(|(pbx, _)| pbx.parse().ok());
+        let zone = pbx
+            .and_then(|pbx| settings.zone(&pbx))
+            .or_else(|| common.clone());
         vec![
             row.seq.to_string(),
             row.at.clone(),
+            output::or_dash(output::local(&row.at, zone.as_ref())),
             row.actor.clone(),
             output::or_dash(row.address.as_deref()),
             row.act.clone(),

@@ -39,7 +39,7 @@ enum Act {
 pub async fn run(arguments: Arguments, settings: &Settings) -> anyhow::Result<Exit> {
     let reader = super::reader(settings)?;
     match arguments.act.unwrap_or(Act::List) {
-        Act::List => list(&reader, arguments.json),
+        Act::List => list(&reader, settings, arguments.json),
         Act::Retry { ids, all_failed } => {
             let ids = match all_failed {
                 true => jobs::all_failed(&reader)?,
@@ -54,7 +54,7 @@ pub async fn run(arguments: Arguments, settings: &Settings) -> anyhow::Result<Ex
 }
 
 /// An empty backlog is a success.
-fn list(reader: &Reader, json: bool) -> anyhow::Result<Exit> {
+fn list(reader: &Reader, settings: &Settings, json: bool) -> anyhow::Result<Exit> {
     let rows = jobs::list(reader, &Scope::default(), None, None)?;
     if json {
         rows.iter().try_for_each(output::json)?;
@@ -70,17 +70,24 @@ fn list(reader: &Reader, json: bool) -> anyhow::Result<Exit> {
         "CODE",
         "ATTEMPTS",
         "ANNOUNCED",
+        "LOCAL TIME",
         "NEXT",
+        "LOCAL TIME",
         "REASON",
     ];
     let cells = |row: &JobRow| {
+        let zone = settings.zone(&row.recording.pbx);
+        let local =
+            |at: Option<&str>| output::or_dash(at.and_then(|at| output::local(at, zone.as_ref())));
         vec![
             row.recording.to_string(),
             row.state.clone(),
             output::or_dash(row.code.as_deref()),
             row.attempts.to_string(),
             row.announced_at.clone(),
+            local(Some(&row.announced_at)),
             output::or_dash(row.next_at.as_deref()),
+            local(row.next_at.as_deref()),
             output::or_dash(row.reason.as_deref()),
         ]
     };

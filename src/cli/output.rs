@@ -6,10 +6,11 @@
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write};
 
+use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::catalog::table;
+use crate::catalog::{story, table};
 
 /// As long as the longest URL that is kept; columns and terminals take no 64 kB.
 const SHOWN_MAX_CHARS: usize = 2048;
@@ -74,6 +75,20 @@ pub fn csv<T: Serialize + JsonSchema>(values: &[T], with_head: bool) -> anyhow::
         false => out.write_all(&table)?,
     }
     Ok(())
+}
+
+/// On the wall clock of the PBX, where the settings still know it.
+pub fn local(at: &str, zone: Option<&TimeZone>) -> Option<String> {
+    zone.map(|zone| story::local(at, zone))
+}
+
+/// Both, one beside the other.
+pub fn with_local(at: Option<&str>, zone: Option<&TimeZone>) -> String {
+    let both = at.map(|at| match local(at, zone) {
+        Some(local) => format!("{at} (local {local})"),
+        None => at.to_owned(),
+    });
+    or_dash(both)
 }
 
 fn cut(cell: String) -> String {

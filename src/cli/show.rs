@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 
 use super::search::{legs, short_local, transfer};
 use super::{Exit, Trouble, output};
-use crate::catalog::{self, CallDetail, Found, RecordingDetail, story};
+use crate::catalog::{self, CallDetail, Found, RecordingDetail};
 use crate::config::Settings;
 use crate::model::call::Call;
 use crate::model::time::{Started, clock_text};
@@ -150,7 +150,7 @@ fn print_events(events: &[EventRow], zone: Option<&TimeZone>) -> anyhow::Result<
         vec![
             event.seq.to_string(),
             event.received_at.clone(),
-            output::or_dash(local(&event.received_at, zone)),
+            output::or_dash(output::local(&event.received_at, zone)),
             output::or_dash(event.kind.as_deref()),
             note.unwrap_or_default(),
         ]
@@ -169,7 +169,7 @@ fn print_recording(detail: &RecordingDetail, zone: Option<&TimeZone>) -> anyhow:
         ("recording", row.recording.to_string()),
         ("state", row.state.clone()),
         ("reason", output::or_dash(row.last_error.as_deref())),
-        ("next try", with_local(row.next_at.as_deref(), zone)),
+        ("next try", output::with_local(row.next_at.as_deref(), zone)),
         ("call", output::or_dash(call)),
         ("leg", output::or_dash(row.leg)),
         ("started", output::or_dash(row.started_at.as_deref())),
@@ -207,8 +207,14 @@ fn print_recording(detail: &RecordingDetail, zone: Option<&TimeZone>) -> anyhow:
             "object SHA-256",
             output::or_dash(row.object_sha256.as_deref()),
         ),
-        ("announced", with_local(Some(&row.announced_at), zone)),
-        ("archived", with_local(row.archived_at.as_deref(), zone)),
+        (
+            "announced",
+            output::with_local(Some(&row.announced_at), zone),
+        ),
+        (
+            "archived",
+            output::with_local(row.archived_at.as_deref(), zone),
+        ),
         ("locked", output::or_dash(row.lock_text())),
         ("source", row.source_url.clone()),
     ])?;
@@ -224,8 +230,14 @@ fn print_attempts(attempts: &[AttemptRow], zone: Option<&TimeZone>) -> anyhow::R
         vec![
             attempt.attempt.to_string(),
             attempt.started_at.clone(),
-            output::or_dash(local(&attempt.started_at, zone)),
+            output::or_dash(output::local(&attempt.started_at, zone)),
             output::or_dash(attempt.ended_at.as_deref()),
+            output::or_dash(
+                attempt
+                    .ended_at
+                    .as_deref()
+                    .and_then(|at| output::local(at, zone)),
+            ),
             output::or_dash(attempt.stage.as_deref()),
             attempt.code.clone().unwrap_or_else(|| "ok".to_owned()),
             attempt.error.clone().unwrap_or_default(),
@@ -236,6 +248,7 @@ fn print_attempts(attempts: &[AttemptRow], zone: Option<&TimeZone>) -> anyhow::R
         "STARTED",
         "LOCAL TIME",
         "ENDED",
+        "LOCAL TIME",
         "STAGE",
         "CODE",
         "ERROR",
@@ -248,7 +261,7 @@ fn print_custody(entries: &[CustodyRow], zone: Option<&TimeZone>) -> anyhow::Res
     let rows = entries.iter().map(|entry| {
         vec![
             entry.at.clone(),
-            output::or_dash(local(&entry.at, zone)),
+            output::or_dash(output::local(&entry.at, zone)),
             entry.actor.clone(),
             entry.act.clone(),
             entry.detail.clone().unwrap_or_default(),
@@ -258,19 +271,6 @@ fn print_custody(entries: &[CustodyRow], zone: Option<&TimeZone>) -> anyhow::Res
         &["CUSTODY", "LOCAL TIME", "ACTOR", "ACT", "DETAIL"],
         &rows.collect::<Vec<_>>(),
     )
-}
-
-/// On the wall clock of the PBX, where the settings still know it.
-fn local(at: &str, zone: Option<&TimeZone>) -> Option<String> {
-    zone.map(|zone| story::local(at, zone))
-}
-
-fn with_local(at: Option<&str>, zone: Option<&TimeZone>) -> String {
-    let both = at.map(|at| match local(at, zone) {
-        Some(local) => format!("{at} (local {local})"),
-        None => at.to_owned(),
-    });
-    output::or_dash(both)
 }
 
 fn print_facts(facts: &[(&str, String)]) -> anyhow::Result<()> {

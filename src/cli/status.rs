@@ -1,6 +1,7 @@
 //! `callvault status`: how the archive stands, and whether a person must act.
 
 use clap::Args;
+use jiff::tz::TimeZone;
 
 use super::{Exit, output};
 use crate::catalog::status::{PbxStatus, Status, ago, counted, status};
@@ -18,12 +19,12 @@ pub fn run(arguments: Arguments, settings: &Settings) -> anyhow::Result<Exit> {
     let found = status(&*super::reader(settings)?, settings, Clock::system().now())?;
     match arguments.json {
         true => output::json(&found)?,
-        false => print(&found)?,
+        false => print(&found, settings)?,
     }
     Ok(Exit::Done)
 }
 
-fn print(status: &Status) -> anyhow::Result<()> {
+fn print(status: &Status, settings: &Settings) -> anyhow::Result<()> {
     let line = match status.act {
         true => format!("a person must act: {}", status.reasons.join("; ")),
         false => "all is well, nobody need act".to_owned(),
@@ -66,11 +67,12 @@ fn print(status: &Status) -> anyhow::Result<()> {
             counted(status.unread_events, "event is", "events are")
         ))?;
     }
-    print_refused(status)?;
-    print_gaps(status)
+    let zone = settings.common_zone();
+    print_refused(status, zone.as_ref())?;
+    print_gaps(status, zone.as_ref())
 }
 
-fn print_refused(status: &Status) -> anyhow::Result<()> {
+fn print_refused(status: &Status, zone: Option<&TimeZone>) -> anyhow::Result<()> {
     if !status.refused.is_empty() {
         output::line("")?;
         let rows = status.refused.iter().map(|refused| {
@@ -79,23 +81,28 @@ fn print_refused(status: &Status) -> anyhow::Result<()> {
                 refused.reason.clone(),
                 refused.peer.clone(),
                 refused.count.to_string(),
-                last,
+                last.clone(),
+                output::or_dash(output::local(&last, zone)),
             ]
         });
         output::table(
-            &["REFUSED FOR", "PEER", "COUNT", "LAST"],
+            &["REFUSED FOR", "PEER", "COUNT", "LAST", "LOCAL TIME"],
             &rows.collect::<Vec<_>>(),
         )?;
     }
     Ok(())
 }
 
-fn print_gaps(status: &Status) -> anyhow::Result<()> {
+fn print_gaps(status: &Status, zone: Option<&TimeZone>) -> anyhow::Result<()> {
     if !status.gaps.is_empty() {
         output::line("")?;
         let rows = status.gaps.iter().map(|gap| {
             let length = ago(gap.duration_s as i64);
-            vec![gap.started_at.clone(), gap.ended_at.clone(), length]
+            vec![
+                output::with_local(Some(&gap.started_at), zone),
+                output::with_local(Some(&gap.ended_at), zone),
+                length,
+            ]
         });
         output::table(
             &["NOT RUNNING FROM", "TO", "FOR"],

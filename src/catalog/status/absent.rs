@@ -5,6 +5,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::config::Settings;
 use crate::model::id::PbxName;
 use crate::model::party::Party;
 use crate::model::time::UtcMs;
@@ -27,16 +28,23 @@ pub struct AwayStatus {
     /// Not tried before.
     #[schemars(with = "String")]
     pub next_try_at: UtcMs,
+    /// The same on the PBX's wall clock, or on that of all PBXs where they have one.
+    pub since_local: Option<String>,
+    pub next_try_local: Option<String>,
 }
 
-impl From<Seen> for AwayStatus {
-    fn from(seen: Seen) -> AwayStatus {
+impl AwayStatus {
+    pub(super) fn of(seen: Seen, settings: &Settings) -> AwayStatus {
         let (party, pbx) = match seen.party {
             Party::Pbx(pbx) => ("pbx", Some(pbx)),
             Party::Store => ("store", None),
             Party::Room => ("room", None),
         };
+        let own = pbx.as_ref().and_then(|pbx| settings.zone(pbx));
+        let zone = own.or_else(|| settings.common_zone());
         AwayStatus {
+            since_local: zone.as_ref().map(|zone| seen.since.wall_clock(zone)),
+            next_try_local: zone.as_ref().map(|zone| seen.next.wall_clock(zone)),
             party,
             pbx,
             code: seen.code,
@@ -45,9 +53,7 @@ impl From<Seen> for AwayStatus {
             next_try_at: seen.next,
         }
     }
-}
 
-impl AwayStatus {
     /// For people.
     pub fn line(&self) -> String {
         let party = match (&self.pbx, self.party) {
@@ -56,7 +62,12 @@ impl AwayStatus {
             (None, _) => "the spool has had no room".to_owned(),
         };
         let (code, error) = (&self.code, &self.error);
-        let (since, next) = (self.since.to_seconds(), self.next_try_at.to_seconds());
+        let both = |at: UtcMs, local: &Option<String>| match local {
+            Some(local) => format!("{} (local {local})", at.to_seconds()),
+            None => at.to_seconds(),
+        };
+        let since = both(self.since, &self.since_local);
+        let next = both(self.next_try_at, &self.next_try_local);
         format!("{party} since {since}, tried again at {next}: {code}, {error}")
     }
 }

@@ -168,6 +168,18 @@ fn lists(service: &Service, kim: &str) {
         let said = of(other);
         assert_eq!((said.status, said.stdout.as_str()), (status, ""), "{other}");
     }
+    // The wall clock of the PBX that it is about stands beside, or of all PBXs.
+    let table = service.cli(&["custody", "list"]).stdout;
+    for row in &all {
+        let at = row["at"].as_str().unwrap();
+        let local = at
+            .parse::<jiff::Timestamp>()
+            .unwrap()
+            .in_tz("Europe/Prague")
+            .unwrap();
+        let beside = format!("{at}  {}", local.strftime("%F %T"));
+        assert!(table.contains(&beside), "{beside}\n{table}");
+    }
     let csv = service.cli(&["custody", "list", "--csv"]).stdout;
     assert_eq!(csv.lines().count(), 1 + all.len());
 }

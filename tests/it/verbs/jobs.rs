@@ -60,6 +60,13 @@ fn an_empty_backlog_is_a_success() {
     }
 }
 
+/// The PBX's wall clock then.
+fn on_the_wall(at: &str) -> String {
+    let at: jiff::Timestamp = at.parse().unwrap();
+    let local = at.in_tz("Europe/Prague").unwrap();
+    local.strftime("%F %T").to_string()
+}
+
 #[test]
 fn what_waits_and_what_failed_is_listed() {
     let pbx = Pbx::start();
@@ -119,11 +126,26 @@ fn what_waits_and_what_failed_is_listed() {
         "CODE",
         "ATTEMPTS",
         "ANNOUNCED",
+        "LOCAL TIME",
         "NEXT",
+        "LOCAL TIME",
         "REASON",
     ];
-    assert_eq!(head.split_whitespace().collect::<Vec<_>>(), columns);
+    let of_table = head
+        .split("  ")
+        .map(str::trim)
+        .filter(|cell| !cell.is_empty());
+    assert_eq!(of_table.collect::<Vec<_>>(), columns);
     assert_eq!(table.stdout.lines().count(), 4);
+    for row in &rows {
+        for at in [&row["announced_at"], &row["next_at"]]
+            .into_iter()
+            .filter_map(Value::as_str)
+        {
+            let beside = format!("{at}  {}", on_the_wall(at));
+            assert!(table.stdout.contains(&beside), "{beside}\n{}", table.stdout);
+        }
+    }
 }
 
 #[test]
