@@ -22,6 +22,9 @@ const PAGES_MAX: i64 = 4000;
 /// So many are moved by the writer itself; and what keeps the log from beginning anew, a reader,
 /// say, is given so many more.
 const PAGES_FEW: i64 = 1000;
+/// What a reader that stayed, or lives that were killed, made the log's file grow to goes back to
+/// the disk once it begins anew; in use are a quarter of this.
+const FILE_MAX_BYTES: i64 = 64 * 1024 * 1024;
 /// After one that failed, for want of room; twice as long after each that follows.
 const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
@@ -55,6 +58,8 @@ impl Checkpoints {
     pub(super) fn of(connection: &Connection) -> Checkpoints {
         // Where this fails, more are made than are needed.
         let _ = connection.pragma_update(None, "wal_autocheckpoint", 0);
+        // Where this fails, the log's file stays as large as it ever was.
+        let _ = connection.pragma_update(None, "journal_size_limit", FILE_MAX_BYTES);
         Checkpoints {
             helper: None,
             is_running: false,
@@ -194,6 +199,7 @@ fn io_error() -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::path::Path;
 
     use super::*;
@@ -257,12 +263,19 @@ mod tests {
             .execute_batch("BEGIN; SELECT count(*) FROM piece")
             .unwrap();
         let mut checkpoints = Checkpoints::of(&index);
-        let long = |_: &Checkpoints, pages: Pages| pages.logged > PAGES_MAX + 2 * PAGES_FEW;
+        let file_bytes = || {
+            fs::metadata(directory.path().join("index.sqlite-wal"))
+                .unwrap()
+                .len()
+        };
+        let most = FILE_MAX_BYTES as u64;
+        let long = |_: &Checkpoints, _: Pages| file_bytes() > most;
         write_until(&index, &mut checkpoints, long);
         reader.execute_batch("COMMIT").unwrap();
         write_until(&index, &mut checkpoints, |_, pages| {
             pages.logged < PAGES_MAX
         });
+        assert!(file_bytes() <= most, "{} bytes", file_bytes());
     }
 
     #[test]
