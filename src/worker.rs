@@ -19,7 +19,6 @@ use crate::model::chain::chain;
 use crate::model::doubt::Kept;
 use crate::model::id::PbxName;
 use crate::model::job::{PAUSE_MAX, Schedule};
-use crate::model::party::Party;
 use crate::model::time::UtcMs;
 use crate::pipeline::table::Code;
 use crate::pipeline::{self, Disposition, StageError, World};
@@ -80,11 +79,12 @@ struct Running {
 
 impl Worker {
     pub fn new(world: Arc<World>, plan: Plan, turns: Arc<AtomicU64>) -> Worker {
+        let gates = Arc::new(Mutex::new(Gates::new(plan.limits.keys())));
         Worker {
             world,
             plan: Arc::new(plan),
             turns,
-            gates: Arc::default(),
+            gates,
         }
     }
 
@@ -130,20 +130,23 @@ impl Worker {
             return Ok(POLL);
         }
         let now = mark.wall;
-        let permits = self.permits(mark);
-        let rest = permits.rest.unwrap_or(POLL);
-        if permits.back.is_empty() && !rest.is_zero() && !running.may_be_more {
+        let (rest, is_back) = {
+            let gates = self.gates();
+            (gates.rest(mark).unwrap_or(POLL), !gates.back().is_empty())
+        };
+        if !is_back && !rest.is_zero() && !running.may_be_more {
             let wait = self.next_due(now).await?.min(rest);
             if !wait.is_zero() {
                 return Ok(wait.min(POLL));
             }
         }
         let (queues, workers) = (self.queues(running), self.plan.workers);
-        let places = Places { free, workers };
-        let chosen = self
-            .world
-            .store
-            .write(move |tx| choose(tx, now, places, queues, permits));
+        let (places, worker) = (Places { free, workers }, self.clone());
+        let chosen = self.world.store.write(move |tx| {
+            // As it stands by then: what the index says of it is of no later time.
+            let permits = Permits::at(&worker.gates(), mark);
+            choose(tx, now, places, queues, permits)
+        });
         failpoint::before(Effect::Claim);
         let chosen = chosen.await?;
         failpoint::after(Effect::Claim);
@@ -163,20 +166,6 @@ impl Worker {
             .await?
             .map_or(i64::MAX, |due| due.0.saturating_sub(now.0));
         Ok(Duration::from_millis(wait_ms.max(0) as u64))
-    }
-
-    fn permits(&self, mark: Mark) -> Permits {
-        let gates = self.gates();
-        let pbxs = self.plan.limits.keys();
-        Permits {
-            pbxs: pbxs
-                .map(|pbx| (pbx.clone(), gates.permit(&Party::Pbx(pbx.clone()), mark)))
-                .collect(),
-            store: gates.permit(&Party::Store, mark),
-            room: gates.permit(&Party::Room, mark),
-            back: gates.back(),
-            rest: gates.rest(mark),
-        }
     }
 
     fn start(&self, running: &mut Running, chosen: Chosen, mark: Mark) {
@@ -303,9 +292,12 @@ impl Worker {
         while self.world.store.is_alive() {
             self.turns.fetch_add(1, Ordering::Relaxed);
             let (claim, settled, now) = (claim.clone(), settled.clone(), self.world.clock.now());
-            let away = away.clone();
+            let (away, worker) = (away.clone(), self.clone());
             let write = move |tx: &mut Tx| {
-                away.iter().try_for_each(|away| away::note(tx, away))?;
+                // It may be back by now, and seen to be.
+                let is_so = |away: &&Away| worker.gates().is_away(&away.party);
+                let away = away.as_ref().filter(is_so);
+                away.map_or(Ok(()), |away| away::note(tx, away))?;
                 settled.write(tx, &claim, now)
             };
             failpoint::before(Effect::Settle);

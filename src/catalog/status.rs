@@ -51,7 +51,7 @@ pub struct Status {
     pub pbxs: Vec<PbxStatus>,
     pub store: StoreStatus,
     pub spool: SpoolStatus,
-    /// Without whom nothing gets on at this time.
+    /// Whom recordings wait for at this time.
     pub away: Vec<AwayStatus>,
     pub refused: Vec<Refused>,
     pub not_understood: u64,
@@ -165,7 +165,7 @@ pub fn status(db: &Db, settings: &Settings, now: UtcMs) -> Result<Status, Error>
         spool,
         away: away::all_seen(db)?
             .into_iter()
-            .map(|seen| AwayStatus::of(seen, settings))
+            .map(|seen| AwayStatus::of(seen, settings, now))
             .collect(),
         refused,
         not_understood: status::not_understood(db)?,

@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::model::access::Scope;
 use crate::model::id::RecordingId;
+use crate::pipeline::table;
 use crate::store::jobs::{self, JobRow, Retried};
 use crate::store::{Reader, Store};
 
@@ -79,6 +80,9 @@ fn list(reader: &Reader, settings: &Settings, json: bool) -> anyhow::Result<Exit
         let zone = settings.zone(&row.recording.pbx);
         let local =
             |at: Option<&str>| output::or_dash(at.and_then(|at| output::local(at, zone.as_ref())));
+        // Of who keeps it from being tried, only what that means is known for sure.
+        let means = row.code.as_deref().and_then(table::explain);
+        let means = means.map(|(means, _)| means);
         vec![
             row.recording.to_string(),
             row.state.clone(),
@@ -88,7 +92,7 @@ fn list(reader: &Reader, settings: &Settings, json: bool) -> anyhow::Result<Exit
             local(Some(&row.announced_at)),
             output::or_dash(row.next_at.as_deref()),
             local(row.next_at.as_deref()),
-            output::or_dash(row.reason.as_deref()),
+            output::or_dash(row.reason.as_deref().or(means)),
         ]
     };
     output::table(&head, &rows.iter().map(cells).collect::<Vec<_>>())?;

@@ -11,7 +11,7 @@ use super::id::PbxName;
 pub enum Party {
     Pbx(PbxName),
     Store,
-    /// Room on our disk.
+    /// Room on our disk, and that it works.
     Room,
 }
 
@@ -20,7 +20,7 @@ impl fmt::Display for Party {
         match self {
             Party::Pbx(pbx) => write!(f, "{pbx}"),
             Party::Store => f.write_str("the store"),
-            Party::Room => f.write_str("room in the spool"),
+            Party::Room => f.write_str("our disk"),
         }
     }
 }

@@ -96,7 +96,7 @@ table! {
         "the tag could not be made, such as around a tag of over 16 MiB in the source", "report it, with the recording";
     SpoolFull "spool_full" Later(None), Room,
         "no room on our disk beyond spool_reserve", "make room where data_dir lies";
-    Spool "spool" Later(None), Us,
+    Spool "spool" Later(None), Room,
         "our disk failed", "look at the disk where data_dir lies";
     StoreUnreachable "store_unreachable" Later(None), Store,
         "no connection to the store, or no answer in time", "look at the network and store.endpoint";
@@ -132,7 +132,7 @@ table! {
         "the object is not in the store as it was sent", "look at the store if it goes on";
     LockNotEnforced "lock_not_enforced" Later(None), Us,
         "object_lock = \"compliance\" is set, and the store was seen to break its locks", "use a store that enforces object lock, or set object_lock to what it can keep";
-    LockNotTried "lock_not_tried" Later(None), Us,
+    LockNotTried "lock_not_tried" Later(None), Store,
         "object_lock is set, and the store's locks could not be tried yet", "callvault check --online says why";
     LockNotKept "lock_not_kept" Later(None), Recording,
         "the object is in the store without the lock that it was to have", "look at the bucket's object lock if it goes on; give the key s3:PutObjectRetention";
@@ -169,7 +169,7 @@ pub fn errors_txt() -> String {
         "Why a recording is not archived yet, by code. Made from the program's own table.\n\
          retry: tried by the schedule, given up once the PBX keeps the file no longer.\n\
          recheck: fetched again after recheck_doubtful.\n\
-         wait: tried by the schedule for ever; it goes on by itself.\n\
+         wait: tried for ever; it goes on by itself. Of what fails with all others one is tried at a time.\n\
          fail: a person must look; callvault jobs retry.\n",
     );
     for code in Code::ALL {

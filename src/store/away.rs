@@ -60,11 +60,22 @@ pub fn forget(tx: &mut Tx, party: &Party) -> Result<(), Error> {
     Ok(())
 }
 
-/// Somebody asks for another try of a PBX's recording: whoever it needs is tried at once.
-pub fn doubt(tx: &mut Tx, pbx: &PbxName) -> Result<(), Error> {
-    let sql = "DELETE FROM away WHERE party <> 'pbx' OR pbx = ?1";
+/// Somebody wants another try of a PBX's recording: whoever it needs is to be tried at once.
+pub fn wish(tx: &mut Tx, pbx: &PbxName) -> Result<(), Error> {
+    let sql = "UPDATE away SET wished = 1 WHERE party <> 'pbx' OR pbx = ?1";
     execute(tx, "have the absent tried", sql, [pbx.as_str()])?;
     Ok(())
+}
+
+/// Who is to be tried at once; from here on that is done.
+pub fn take_wishes(tx: &mut Tx, now: UtcMs) -> Result<Vec<Party>, Error> {
+    let sql = "SELECT party, pbx FROM away WHERE wished = 1";
+    let wished = all(tx, "see who is to be tried", sql, [], party)?;
+    if !wished.is_empty() {
+        let sql = "UPDATE away SET wished = 0, next_ms = ?1 WHERE wished = 1";
+        execute(tx, "have the absent tried", sql, [now.0])?;
+    }
+    Ok(wished)
 }
 
 /// At start nobody is known to be away.
@@ -78,13 +89,17 @@ pub fn all_seen(db: &Db) -> Result<Vec<Seen>, Error> {
     all(db, "see who is away", sql, [], seen)
 }
 
+fn party(row: &Row) -> rusqlite::Result<Party> {
+    Ok(match row.get::<_, String>(0)?.as_str() {
+        "store" => Party::Store,
+        "room" => Party::Room,
+        _ => Party::Pbx(parsed(row.get(1)?)?),
+    })
+}
+
 fn seen(row: &Row) -> rusqlite::Result<Seen> {
     Ok(Seen {
-        party: match row.get::<_, String>(0)?.as_str() {
-            "store" => Party::Store,
-            "room" => Party::Room,
-            _ => Party::Pbx(parsed(row.get(1)?)?),
-        },
+        party: party(row)?,
         since: UtcMs(row.get(2)?),
         next: UtcMs(row.get(3)?),
         code: row.get(4)?,
@@ -92,13 +107,18 @@ fn seen(row: &Row) -> rusqlite::Result<Seen> {
     })
 }
 
-/// A column of whoever keeps recording `t.row`, which was never tried, from being tried; NULL where
-/// nobody does.
+/// What keeps recording `t.row`, which was never tried, from being tried: a code, or words; NULL
+/// where nobody does. The words about store and disk name the recording that was tried, which is not
+/// for everybody's eyes; a PBX's do not.
 pub(super) fn of_untried(column: &str) -> String {
+    let only = match column {
+        "error" => "AND a.party = 'pbx'",
+        _ => "",
+    };
     format!(
         "(SELECT a.{column} FROM recording r JOIN away a ON \
             CASE WHEN {AT_HAND} THEN a.party = 'store' ELSE a.party = 'room' OR a.pbx = r.pbx END \
-          WHERE r.id = t.row AND r.state = 'pending' AND r.code IS NULL AND r.lease_ms IS NULL \
+          WHERE r.id = t.row AND r.state = 'pending' AND r.code IS NULL AND r.lease_ms IS NULL {only} \
           ORDER BY a.party LIMIT 1)"
     )
 }

@@ -140,13 +140,74 @@ pub fn oldest_ripe(
     pbx: &PbxName,
     is_at_hand: bool,
 ) -> Result<Option<(i64, UtcMs)>, Error> {
+    ripe(db, pbx, is_at_hand, "ORDER BY announced_ms", None)
+}
+
+/// Whose turn it is to try somebody who is away: the newest, and then the next one behind the last
+/// that was in turn, one time after the other. A few that fail for reasons of their own, and are the
+/// oldest, would else be all that is ever tried; and what has just come is the likeliest to work.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Turn {
+    behind: Option<(UtcMs, i64)>,
+    was_newest: bool,
+}
+
+impl Turn {
+    pub fn was_of(&mut self, claim: &Claim) {
+        if self.was_newest {
+            self.behind = Some((claim.announced, claim.row));
+        }
+        self.was_newest = !self.was_newest;
+    }
+}
+
+/// As [`oldest_ripe`], but the one whose turn it is.
+pub fn ripe_in_turn(
+    db: &Db,
+    pbx: &PbxName,
+    is_at_hand: bool,
+    turn: &Turn,
+) -> Result<Option<(i64, UtcMs)>, Error> {
+    if !turn.was_newest {
+        return ripe(
+            db,
+            pbx,
+            is_at_hand,
+            "ORDER BY announced_ms DESC, id DESC",
+            None,
+        );
+    }
+    let behind = "AND (announced_ms, id) > (?3, ?4) ORDER BY announced_ms, id";
+    let next = match turn.behind {
+        Some(place) => ripe(db, pbx, is_at_hand, behind, Some(place))?,
+        None => None,
+    };
+    match next {
+        Some(next) => Ok(Some(next)),
+        None => oldest_ripe(db, pbx, is_at_hand),
+    }
+}
+
+fn ripe(
+    db: &Db,
+    pbx: &PbxName,
+    is_at_hand: bool,
+    which: &str,
+    place: Option<(UtcMs, i64)>,
+) -> Result<Option<(i64, UtcMs)>, Error> {
     let sql = format!(
         "SELECT id, announced_ms FROM recording INDEXED BY recording_ripe \
-         WHERE ripe = 1 AND pbx = ?1 AND {AT_HAND} = ?2 ORDER BY announced_ms LIMIT 1"
+         WHERE ripe = 1 AND pbx = ?1 AND {AT_HAND} = ?2 {which} LIMIT 1"
     );
-    let key = params![pbx.as_str(), is_at_hand];
+    let what = "find a ripe recording";
     let found = |row: &Row| Ok((row.get(0)?, UtcMs(row.get(1)?)));
-    first(db, "find the oldest ripe recording", &sql, key, found)
+    match place {
+        None => first(db, what, &sql, params![pbx.as_str(), is_at_hand], found),
+        Some((announced, row)) => {
+            let key = params![pbx.as_str(), is_at_hand, announced.0, row];
+            first(db, what, &sql, key, found)
+        }
+    }
 }
 
 /// Takes a ripe recording to work on it.

@@ -168,7 +168,7 @@ pub fn retry(
     );
     let row = params![id.pbx.as_str(), id.recording.as_str(), now.0];
     execute(tx, "make a recording due", &sql, row)?;
-    away::doubt(tx, &id.pbx)?;
+    away::wish(tx, &id.pbx)?;
     let entry = Entry {
         actor: actor.to_owned(),
         address: address.map(str::to_owned),

@@ -4,6 +4,7 @@ use rusqlite::{Row, params};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::claims::AT_HAND;
 use super::{Db, Error, all, away, first, heartbeat, parsed};
 use crate::model::id::{EventSeq, PbxName};
 use crate::model::party::Party;
@@ -94,41 +95,53 @@ fn see_what_waits(db: &Db, pbx: &PbxName, flow: &mut Flow) -> Result<(), Error> 
         })
     };
     flow.held_up = all(db, "see what holds up", &sql, [pbx.as_str()], held_up)?;
-    let sql = format!("SELECT count(*), min(due_ms) {open} AND code IS NULL AND lease_ms IS NULL");
+    let sql = format!(
+        "SELECT {AT_HAND} AS is_at_hand, count(*), min(due_ms) {open} \
+            AND code IS NULL AND lease_ms IS NULL GROUP BY is_at_hand"
+    );
     let untried = |row: &Row| {
-        let due: Option<i64> = row.get(1)?;
-        Ok(due.map(UtcMs).zip(row.get::<_, Option<i64>>(0)?))
+        let count = row.get::<_, i64>(1)? as u64;
+        Ok((row.get::<_, bool>(0)?, count, UtcMs(row.get(2)?)))
     };
-    let what = "see what was never tried";
-    let Some((since, count)) = first(db, what, &sql, [pbx.as_str()], untried)?.flatten() else {
-        return Ok(());
-    };
-    let count = count as u64;
-    let keeps = |party: &Party| match party {
-        Party::Pbx(away) => away == pbx,
-        Party::Store => false,
-        Party::Room => true,
-    };
-    let Some(away) = away::all_seen(db)?
-        .into_iter()
-        .find(|away| keeps(&away.party))
-    else {
-        flow.untried = Some((count, since));
-        return Ok(());
-    };
-    let mut held_up = flow.held_up.iter_mut();
-    match held_up.find(|held_up| held_up.code == away.code) {
-        Some(held_up) => {
-            held_up.count += count;
-            held_up.since = held_up.since.min(since);
+    let untried = all(
+        db,
+        "see what was never tried",
+        &sql,
+        [pbx.as_str()],
+        untried,
+    )?;
+    let away = away::all_seen(db)?;
+    for (is_at_hand, count, since) in untried {
+        let keeps = |party: &Party| match party {
+            Party::Store => is_at_hand,
+            Party::Room => !is_at_hand,
+            Party::Pbx(away) => !is_at_hand && away == pbx,
+        };
+        match away.iter().find(|away| keeps(&away.party)) {
+            Some(away) => flow.hold_up(&away.code, count, since),
+            None => {
+                let (more, earlier) = flow.untried.unwrap_or((0, since));
+                flow.untried = Some((more + count, earlier.min(since)));
+            }
         }
-        None => flow.held_up.push(HeldUp {
-            code: away.code,
-            count,
-            since,
-        }),
     }
     Ok(())
+}
+
+impl Flow {
+    fn hold_up(&mut self, code: &str, count: u64, since: UtcMs) {
+        match self.held_up.iter_mut().find(|held_up| held_up.code == code) {
+            Some(held_up) => {
+                held_up.count += count;
+                held_up.since = held_up.since.min(since);
+            }
+            None => self.held_up.push(HeldUp {
+                code: code.to_owned(),
+                count,
+                since,
+            }),
+        }
+    }
 }
 
 /// Deliveries that were turned away.

@@ -3,17 +3,19 @@
 //! Never here: what becomes of them.
 
 use std::collections::BTreeMap;
+use std::slice;
 use std::time::Duration;
 
-use super::gates::{Permit, needed};
+use super::gates::{Gates, Permit, Standing, needed};
 use super::{LEASE, Limits};
+use crate::clock::Mark;
 use crate::model::chain::chain;
 use crate::model::id::PbxName;
 use crate::model::party::Party;
 use crate::model::time::UtcMs;
 use crate::pipeline::table::{Code, Of, codes_of};
-use crate::store::away::{self, Seen};
-use crate::store::claims::{self, Claim};
+use crate::store::away;
+use crate::store::claims::{self, Claim, Turn};
 use crate::store::{Error, Tx};
 
 /// What its PBX deletes so soon goes before what was not served for long.
@@ -58,67 +60,64 @@ impl Places {
     }
 }
 
-/// Whom recordings may need, at this moment.
+/// Who failed and did not work since, and what is to be done about it.
 pub(super) struct Permits {
-    pub(super) pbxs: BTreeMap<PbxName, Permit>,
-    pub(super) store: Permit,
-    pub(super) room: Permit,
+    standings: BTreeMap<Party, Standing>,
     /// What waits for them is to be tried.
-    pub(super) back: Vec<Party>,
-    /// How long until the first of those who are away may be tried.
-    pub(super) rest: Option<Duration>,
+    back: Vec<Party>,
+    /// Which recording tries somebody who is away.
+    turns: BTreeMap<(PbxName, bool), Turn>,
 }
 
 impl Permits {
-    fn of(&self, party: &Party) -> Permit {
-        match party {
-            Party::Pbx(pbx) => self.pbxs.get(pbx).copied().unwrap_or(Permit::None),
-            Party::Store => self.store,
-            Party::Room => self.room,
+    pub(super) fn at(gates: &Gates, now: Mark) -> Permits {
+        Permits {
+            standings: gates.standings(now),
+            back: gates.back(),
+            turns: gates.turns(),
         }
+    }
+
+    fn of(&self, party: &Party) -> Permit {
+        let standing = self.standings.get(party);
+        standing.map_or(Permit::All, |standing| standing.permit)
     }
 
     fn allow(&self, needed: &[Party]) -> bool {
         needed.iter().all(|party| self.of(party) != Permit::None)
     }
 
-    /// The one that tries whether they are back is found.
+    /// The one that tries them is found.
     fn use_up(&mut self, needed: &[Party]) {
         for party in needed {
-            let permit = match party {
-                Party::Pbx(pbx) => self.pbxs.get_mut(pbx),
-                Party::Store => Some(&mut self.store),
-                Party::Room => Some(&mut self.room),
-            };
-            if let Some(permit @ Permit::One) = permit {
-                *permit = Permit::None;
+            if let Some(standing) = self.standings.get_mut(party) {
+                standing.is_due = false;
+                if standing.permit == Permit::One {
+                    standing.permit = Permit::None;
+                }
             }
         }
     }
 
-    /// Whoever is away without being noted so: somebody asks that they are tried at once.
-    fn ask(&mut self, noted: &[Seen]) -> Vec<Party> {
-        let pbxs = self.pbxs.iter_mut();
-        let permits = pbxs.map(|(pbx, permit)| (Party::Pbx(pbx.clone()), permit));
-        let others = [
-            (Party::Store, &mut self.store),
-            (Party::Room, &mut self.room),
-        ];
-        let mut asked = Vec::new();
-        for (party, permit) in permits.chain(others) {
-            if *permit == Permit::None && noted.iter().all(|seen| seen.party != party) {
-                *permit = Permit::One;
-                asked.push(party);
+    /// Somebody asks that they are tried at once.
+    fn ask(&mut self, asked: &[Party]) {
+        for party in asked {
+            if let Some(standing) = self.standings.get_mut(party) {
+                standing.is_due = true;
+                if standing.permit == Permit::None {
+                    standing.permit = Permit::One;
+                }
             }
         }
-        asked
     }
 
-    /// Those who are away and may be tried.
-    fn to_try(&self) -> Vec<Party> {
-        let all = self.pbxs.keys().cloned().map(Party::Pbx);
-        let all = all.chain([Party::Store, Party::Room]);
-        all.filter(|party| self.of(party) == Permit::One).collect()
+    /// Those that it is time to try.
+    fn due(&self) -> Vec<Party> {
+        let due = self
+            .standings
+            .iter()
+            .filter(|(_, standing)| standing.is_due);
+        due.map(|(party, _)| party.clone()).collect()
     }
 }
 
@@ -130,7 +129,7 @@ pub(super) struct Chosen {
     pub(super) asked: Vec<Party>,
     /// Nothing waits for them any more.
     pub(super) recalled: Vec<Party>,
-    /// They are away, and there is nothing to try them with.
+    /// There is nothing to try them with.
     pub(super) not_needed: Vec<Party>,
 }
 
@@ -144,31 +143,44 @@ pub(super) fn choose(
     mut permits: Permits,
 ) -> Result<Chosen, Error> {
     let mut chosen = Chosen::default();
+    for seen in away::all_seen(tx)? {
+        let standing = permits.standings.get(&seen.party);
+        if standing.is_none_or(|standing| !standing.is_away) {
+            away::forget(tx, &seen.party)?;
+        }
+    }
+    chosen.asked = away::take_wishes(tx, now)?;
+    permits.ask(&chosen.asked);
+    let pbxs: Vec<PbxName> = queues.iter().map(|queue| queue.pbx.clone()).collect();
     for party in &permits.back {
-        away::forget(tx, party)?;
-        if recall(tx, party, &queues, RECALLED, now)? < RECALLED {
+        if recall(tx, party, &pbxs, RECALLED, now)? < RECALLED {
             chosen.recalled.push(party.clone());
         }
     }
-    for queue in &queues {
-        claims::ripen(tx, &queue.pbx, now)?;
+    for pbx in &pbxs {
+        if [false, true]
+            .iter()
+            .any(|at_hand| permits.allow(&needed(pbx, *at_hand)))
+        {
+            claims::ripen(tx, pbx, now)?;
+        }
     }
-    chosen.asked = permits.ask(&away::all_seen(tx)?);
     let free = places.free;
     chosen.claims = claim(tx, now, places, &mut queues, &mut permits)?;
-    // Nothing is due that needs those who may be tried: what waits for them is tried before its time.
-    let to_try = permits.to_try();
-    for party in &to_try {
-        recall(tx, party, &queues, 1, now)?;
-    }
-    if !to_try.is_empty() && chosen.claims.len() < free {
-        let places = Places {
-            free: free - chosen.claims.len(),
-            ..places
-        };
+    let free = free - chosen.claims.len();
+    let due = permits.due();
+    if free > 0 && !due.is_empty() {
+        // Nothing is due that would try them: something is tried before its time.
+        for party in &due {
+            let is_at_hand = *party == Party::Store;
+            let may = |pbx: &&PbxName| permits.allow(&needed(pbx, is_at_hand));
+            let pbxs: Vec<PbxName> = pbxs.iter().filter(may).cloned().collect();
+            recall(tx, party, &pbxs, 1, now)?;
+        }
+        let places = Places { free, ..places };
         let more = claim(tx, now, places, &mut queues, &mut permits)?;
         chosen.claims.extend(more);
-        chosen.not_needed = permits.to_try();
+        chosen.not_needed = permits.due();
     }
     Ok(chosen)
 }
@@ -177,19 +189,16 @@ pub(super) fn choose(
 fn recall(
     tx: &mut Tx,
     party: &Party,
-    queues: &[Queue],
+    pbxs: &[PbxName],
     limit: usize,
     now: UtcMs,
 ) -> Result<usize, Error> {
-    let (of, only) = match party {
-        Party::Pbx(pbx) => (Of::Pbx, Some(pbx)),
-        Party::Store => (Of::Store, None),
-        Party::Room => (Of::Room, None),
-    };
-    let pbxs = queues.iter().map(|queue| &queue.pbx);
-    let pbxs = pbxs.filter(|pbx| only.is_none_or(|only| only == *pbx));
-    let pbxs: Vec<PbxName> = pbxs.cloned().collect();
-    away::recall(tx, &pbxs, &codes_of(of), limit, now)
+    match party {
+        Party::Pbx(pbx) if !pbxs.contains(pbx) => Ok(0),
+        Party::Pbx(pbx) => away::recall(tx, slice::from_ref(pbx), &codes_of(Of::Pbx), limit, now),
+        Party::Store => away::recall(tx, pbxs, &codes_of(Of::Store), limit, now),
+        Party::Room => away::recall(tx, pbxs, &codes_of(Of::Room), limit, now),
+    }
 }
 
 fn claim(
@@ -232,8 +241,9 @@ fn claim(
     Ok(claimed)
 }
 
-/// The oldest ripe recording of a PBX that may be started now, and whom it needs. What must come
-/// from the PBX goes before what lies on our disk already.
+/// The oldest ripe recording of a PBX that may be started now, and whom it needs; or, where it tries
+/// somebody, the one whose turn it is. What must come from the PBX goes before what lies on our disk
+/// already.
 fn oldest(
     tx: &Tx,
     pbx: &PbxName,
@@ -244,7 +254,14 @@ fn oldest(
         if !permits.allow(&needed) {
             continue;
         }
-        if let Some((row, announced)) = claims::oldest_ripe(tx, pbx, is_at_hand)? {
+        let found = match needed.iter().any(|party| permits.of(party) == Permit::One) {
+            true => {
+                let turn = permits.turns.get(&(pbx.clone(), is_at_hand));
+                claims::ripe_in_turn(tx, pbx, is_at_hand, &turn.copied().unwrap_or_default())?
+            }
+            false => claims::oldest_ripe(tx, pbx, is_at_hand)?,
+        };
+        if let Some((row, announced)) = found {
             return Ok(Some((row, announced, needed)));
         }
     }

@@ -15,13 +15,16 @@ use crate::model::party::Party;
 use crate::pipeline::table::Of;
 use crate::store::attempts::Failure;
 use crate::store::away::Away;
-use crate::store::claims::Claim;
+use crate::store::claims::{Claim, Turn};
 
-/// So many failures in a row, without a success, and somebody is away. A few can be of chance, and
+/// So many failures in a row, without a success, and others wait. A few can be of chance, and
 /// nobody should wait for those.
 const SPARED: u32 = 8;
-/// Or nothing worked for so long since a failure.
-const AWAY_AFTER: Duration = Duration::from_secs(60);
+/// Who failed, and did not work since, is tried after so long, whatever the recordings' own pauses.
+const TRIED_AFTER: Duration = Duration::from_secs(60);
+/// What failed in a shorter outage is tried again by its own schedule: where a few recordings fail
+/// for reasons of their own, and look as if their PBX did, all would be tried for each success.
+const OUTAGE_MIN: Duration = TRIED_AFTER;
 /// The pause between two tries is a tenth of the time that they are away by then, within these.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(300);
@@ -35,13 +38,23 @@ pub(super) enum Permit {
     None,
 }
 
+/// How it stands with somebody who failed, and did not work since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Standing {
+    pub(super) permit: Permit,
+    /// The index says so.
+    pub(super) is_away: bool,
+    /// It is time to try them.
+    pub(super) is_due: bool,
+}
+
 /// Somebody who failed, and did not work since.
 #[derive(Debug)]
 struct Gate {
     failures: u32,
     first: Mark,
     last: Mark,
-    /// From the last failure to the next try, once they are away.
+    /// From the last failure to the next try.
     pause: Duration,
     /// The recording that tries it now, and since when.
     probe: Option<(i64, Mark)>,
@@ -50,46 +63,84 @@ struct Gate {
 }
 
 impl Gate {
-    fn is_away(&self, now: Mark) -> bool {
-        self.failures >= SPARED || self.first.passed_until(now) >= AWAY_AFTER
+    fn is_shut(&self) -> bool {
+        self.failures >= SPARED
+    }
+
+    /// How long nothing has worked, as far as that is known.
+    fn outage(&self) -> Duration {
+        self.first.passed_until(self.last)
+    }
+
+    fn is_away(&self) -> bool {
+        self.is_shut() || self.outage() >= OUTAGE_MIN
     }
 
     /// None once it may be tried.
     fn rest(&self, now: Mark) -> Option<Duration> {
-        let waits = |since: Mark, pause: Duration| {
-            let rest = pause.saturating_sub(since.passed_until(now));
-            (!rest.is_zero()).then_some(rest)
-        };
-        match self.probe {
+        let (since, pause) = match self.probe {
             // One with a large body that takes long does not keep all others so long.
-            Some((_, since)) => waits(since, AWAY_AFTER),
-            None => waits(self.last, self.pause),
+            Some((_, since)) => (since, TRIED_AFTER),
+            None => (self.last, self.pause),
+        };
+        let rest = pause.saturating_sub(since.passed_until(now));
+        (!rest.is_zero()).then_some(rest)
+    }
+
+    fn standing(&self, now: Mark) -> Standing {
+        let may_be_tried = self.rest(now).is_none();
+        Standing {
+            permit: match (self.is_shut(), may_be_tried) {
+                (false, _) => Permit::All,
+                (true, true) => Permit::One,
+                (true, false) => Permit::None,
+            },
+            is_away: self.is_away(),
+            is_due: may_be_tried && !self.idle,
         }
     }
 }
 
 /// All who failed, and those that came back.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Gates {
     failed: BTreeMap<Party, Gate>,
     /// What waits for them is to be tried again.
     back: BTreeSet<Party>,
+    /// Whose turn it is to try, of a PBX's recordings, with bodies at hand or without.
+    turns: BTreeMap<(PbxName, bool), Turn>,
 }
 
 impl Gates {
-    pub(super) fn permit(&self, party: &Party, now: Mark) -> Permit {
-        match self.failed.get(party).filter(|gate| gate.is_away(now)) {
-            None => Permit::All,
-            Some(gate) if gate.rest(now).is_none() => Permit::One,
-            Some(_) => Permit::None,
+    /// At start nobody is known to be away, and what waits is tried: settings were corrected, say.
+    pub(super) fn new<'a>(pbxs: impl Iterator<Item = &'a PbxName>) -> Gates {
+        let pbxs = pbxs.cloned().map(Party::Pbx);
+        Gates {
+            failed: BTreeMap::new(),
+            back: pbxs.chain([Party::Store, Party::Room]).collect(),
+            turns: BTreeMap::new(),
         }
     }
 
-    /// How long until the first of those who are away is to be tried; none where nobody is.
+    pub(super) fn standings(&self, now: Mark) -> BTreeMap<Party, Standing> {
+        let failed = self.failed.iter();
+        failed
+            .map(|(party, gate)| (party.clone(), gate.standing(now)))
+            .collect()
+    }
+
+    pub(super) fn is_away(&self, party: &Party) -> bool {
+        self.failed.get(party).is_some_and(Gate::is_away)
+    }
+
+    /// How long until the first of those who failed is to be tried; none where nobody did.
     pub(super) fn rest(&self, now: Mark) -> Option<Duration> {
-        let away = self.failed.values();
-        let away = away.filter(|gate| gate.is_away(now) && !gate.idle);
-        away.map(|gate| gate.rest(now).unwrap_or_default()).min()
+        let failed = self.failed.values().filter(|gate| !gate.idle);
+        failed.map(|gate| gate.rest(now).unwrap_or_default()).min()
+    }
+
+    pub(super) fn turns(&self) -> BTreeMap<(PbxName, bool), Turn> {
+        self.turns.clone()
     }
 
     /// Those whose waiting recordings are to be tried, all of them.
@@ -102,13 +153,17 @@ impl Gates {
         self.back.remove(party);
     }
 
-    /// A recording is started that needs them.
+    /// A recording is started. Where somebody whom it needs is to be tried, it does that.
     pub(super) fn started(&mut self, claim: &Claim, now: Mark) {
-        for party in needed(&claim.id.pbx, claim.is_at_hand()) {
-            if self.permit(&party, now) == Permit::One
-                && let Some(gate) = self.failed.get_mut(&party)
-            {
+        let is_at_hand = claim.is_at_hand();
+        for party in needed(&claim.id.pbx, is_at_hand) {
+            let Some(gate) = self.failed.get_mut(&party) else {
+                continue;
+            };
+            if gate.rest(now).is_none() {
                 (gate.probe, gate.idle) = (Some((claim.row, now)), false);
+                let turn = self.turns.entry((claim.id.pbx.clone(), is_at_hand));
+                turn.or_default().was_of(claim);
             }
         }
     }
@@ -116,7 +171,7 @@ impl Gates {
     /// Somebody asks that they are tried at once.
     pub(super) fn asked(&mut self, party: &Party) {
         if let Some(gate) = self.failed.get_mut(party) {
-            (gate.pause, gate.probe) = (Duration::ZERO, None);
+            (gate.pause, gate.probe, gate.idle) = (Duration::ZERO, None, false);
         }
     }
 
@@ -140,7 +195,7 @@ impl Gates {
         self.works(&Party::Store);
     }
 
-    /// A recording failed: it tells of all that it needed before that they work, and of who failed
+    /// A recording failed: it tells of those whom it needed before that they work, and of who failed
     /// that they don't. Says who is away, where that is news.
     pub(super) fn failed(
         &mut self,
@@ -149,16 +204,16 @@ impl Gates {
         asked: Duration,
         now: Mark,
     ) -> Option<Away> {
+        match (failure.stage, of) {
+            ("download", Of::Recording) => self.answered(claim),
+            ("download", _) => {}
+            (_, Of::Room) => self.answered(claim),
+            ("upload", Of::Recording) | ("index", _) => self.archived(claim),
+            _ => self.spooled(claim),
+        }
         let party = match of {
-            Of::Us => return None,
-            Of::Recording => {
-                self.answered(claim);
-                return None;
-            }
-            Of::Store => {
-                self.spooled(claim);
-                Party::Store
-            }
+            Of::Us | Of::Recording => return None,
+            Of::Store => Party::Store,
             Of::Room => Party::Room,
             Of::Pbx => Party::Pbx(claim.id.pbx.clone()),
         };
@@ -184,9 +239,11 @@ impl Gates {
         let Some(gate) = self.failed.remove(party) else {
             return;
         };
-        if gate.failures >= SPARED || gate.first.passed_until(gate.last) >= AWAY_AFTER {
+        if gate.outage() >= OUTAGE_MIN {
             tracing::info!(%party, "works again: what waited for it is tried now");
             self.back.insert(party.clone());
+        } else if gate.is_shut() {
+            tracing::info!(%party, "works again");
         }
     }
 
@@ -202,27 +259,28 @@ impl Gates {
             failures: 0,
             first: now,
             last: now,
-            pause: AWAY_AFTER,
+            pause: Duration::ZERO,
             probe: None,
             idle: false,
         });
         // Of those that were on their way when it was seen to be away, nothing new is learnt.
         let is_probe = gate.probe.is_some_and(|(probe, _)| probe == row);
-        if gate.is_away(now) && !is_probe && gate.rest(now).is_some() {
+        if gate.is_shut() && !is_probe && gate.rest(now).is_some() {
             return None;
         }
-        let was_away = gate.failures > 0 && gate.is_away(now);
+        let was_shut = gate.is_shut();
         gate.failures += 1;
-        (gate.last, gate.idle) = (now, false);
-        if !gate.is_away(now) {
+        (gate.last, gate.pause, gate.idle) = (now, TRIED_AFTER, false);
+        if !gate.is_away() {
             return None;
         }
-        if !was_away {
+        let tenth = gate.outage() / 10;
+        gate.pause = tenth.clamp(PAUSE_MIN, PAUSE_MAX).max(asked);
+        if gate.is_shut() && !was_shut {
             let (code, error) = (failure.code, &failure.error);
             tracing::warn!(%party, code, error, "is away: one recording at a time tries it");
         }
-        let tenth = gate.first.passed_until(now) / 10;
-        gate.pause = tenth.clamp(PAUSE_MIN, PAUSE_MAX).max(asked);
+        self.back.remove(&party);
         Some(Away {
             party,
             since: gate.first.wall,

@@ -11,11 +11,10 @@ use crate::model::party::Party;
 use crate::model::time::UtcMs;
 use crate::store::away::Seen;
 
-/// Somebody without whom recordings do not get on. One at a time tries them; once they are back,
-/// all are tried.
+/// Somebody whom recordings wait for. One at a time tries them; once they are back, all are tried.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct AwayStatus {
-    /// `pbx`, `store`, or `room`: that on our disk.
+    /// `pbx`, `store`, or `room`: room on our disk, and that it works.
     pub party: &'static str,
     #[schemars(with = "Option<String>")]
     pub pbx: Option<PbxName>,
@@ -28,13 +27,15 @@ pub struct AwayStatus {
     /// Not tried before.
     #[schemars(with = "String")]
     pub next_try_at: UtcMs,
+    /// That time has come: a recording tries them, or will as soon as one waits for them.
+    pub is_tried_now: bool,
     /// The same on the PBX's wall clock, or on that of all PBXs where they have one.
     pub since_local: Option<String>,
     pub next_try_local: Option<String>,
 }
 
 impl AwayStatus {
-    pub(super) fn of(seen: Seen, settings: &Settings) -> AwayStatus {
+    pub(super) fn of(seen: Seen, settings: &Settings, now: UtcMs) -> AwayStatus {
         let (party, pbx) = match seen.party {
             Party::Pbx(pbx) => ("pbx", Some(pbx)),
             Party::Store => ("store", None),
@@ -51,6 +52,7 @@ impl AwayStatus {
             error: seen.error,
             since: seen.since,
             next_try_at: seen.next,
+            is_tried_now: seen.next <= now,
         }
     }
 
@@ -59,7 +61,7 @@ impl AwayStatus {
         let party = match (&self.pbx, self.party) {
             (Some(pbx), _) => format!("{pbx} is away"),
             (None, "store") => "the store is away".to_owned(),
-            (None, _) => "the spool has had no room".to_owned(),
+            (None, _) => "the spool takes nothing".to_owned(),
         };
         let (code, error) = (&self.code, &self.error);
         let both = |at: UtcMs, local: &Option<String>| match local {
@@ -67,7 +69,13 @@ impl AwayStatus {
             None => at.to_seconds(),
         };
         let since = both(self.since, &self.since_local);
-        let next = both(self.next_try_at, &self.next_try_local);
-        format!("{party} since {since}, tried again at {next}: {code}, {error}")
+        let next = match self.is_tried_now {
+            true => "and is being tried".to_owned(),
+            false => format!(
+                "tried again at {}",
+                both(self.next_try_at, &self.next_try_local)
+            ),
+        };
+        format!("{party} since {since}, {next}: {code}, {error}")
     }
 }

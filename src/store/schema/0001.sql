@@ -373,6 +373,8 @@ CREATE TABLE away (
     next_ms  INTEGER NOT NULL,
     code     TEXT    NOT NULL,
     error    TEXT    NOT NULL,
+    -- Somebody wants them tried at once.
+    wished   INTEGER NOT NULL DEFAULT 0 CHECK (wished IN (0, 1)),
     PRIMARY KEY (party, pbx)
 ) STRICT, WITHOUT ROWID;
 

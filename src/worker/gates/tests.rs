@@ -39,25 +39,40 @@ struct World {
 }
 
 impl World {
+    /// A while after a start, whose waiting recordings have been tried.
     fn new() -> World {
-        World {
-            gates: Gates::default(),
-            clock: Clock::by_hand(UtcMs(0)),
+        let mut gates = Gates::new([].iter());
+        for party in gates.back() {
+            gates.recalled(&party);
         }
+        let clock = Clock::by_hand(UtcMs(0));
+        World { gates, clock }
     }
 
-    fn fails(&mut self, row: i64, of: Of) -> Option<Away> {
+    fn fails_at(&mut self, stage: &'static str, row: i64, of: Of) -> Option<Away> {
         let failure = Failure {
-            stage: "download",
+            stage,
             code: "pbx_unreachable",
             error: String::new(),
         };
         let (claim, now) = (claim(row, of == Of::Store), self.clock.mark());
-        let away = self
-            .gates
-            .failed(&claim, (of, &failure), Duration::ZERO, now);
+        let failure = (of, &failure);
+        let away = self.gates.failed(&claim, failure, Duration::ZERO, now);
         self.gates.ended(row);
         away
+    }
+
+    fn fails(&mut self, row: i64, of: Of) -> Option<Away> {
+        self.fails_at("download", row, of)
+    }
+
+    /// As often as it takes.
+    fn goes_away(&mut self, of: Of) {
+        (1..=8).for_each(|row| drop(self.fails(row, of)));
+    }
+
+    fn works(&mut self, is_at_hand: bool) {
+        self.gates.archived(&claim(99, is_at_hand));
     }
 
     fn starts(&mut self, row: i64) {
@@ -65,8 +80,18 @@ impl World {
         self.gates.started(&claim(row, false), now);
     }
 
+    fn standing(&self, party: &Party) -> Option<Standing> {
+        let standings = self.gates.standings(self.clock.mark());
+        standings.get(party).copied()
+    }
+
     fn permit(&self, party: &Party) -> Permit {
-        self.gates.permit(party, self.clock.mark())
+        let standing = self.standing(party);
+        standing.map_or(Permit::All, |standing| standing.permit)
+    }
+
+    fn rest(&self) -> Option<Duration> {
+        self.gates.rest(self.clock.mark())
     }
 
     fn turn(&self, seconds: u64) {
@@ -86,10 +111,8 @@ fn who_fails_often_is_tried_by_one_at_a_time_and_less_and_less() {
         assert_eq!(world.permit(&hq()), Permit::All, "after {row}");
     }
     let away = world.fails(8, REFUSED).expect("news");
-    assert_eq!(
-        (away.party, away.since, away.next),
-        (hq(), UtcMs(0), UtcMs(1000))
-    );
+    let known = (away.party, away.since, away.next);
+    assert_eq!(known, (hq(), UtcMs(0), UtcMs(1000)));
     assert_eq!(world.permit(&hq()), Permit::None);
     assert_eq!(world.fails(9, REFUSED), None, "it was on its way");
     for (waits_s, is_away_s) in [(1, 1), (1, 2), (98, 100), (10, 110), (9890, 10_000)] {
@@ -99,17 +122,13 @@ fn who_fails_often_is_tried_by_one_at_a_time_and_less_and_less() {
         assert_eq!(world.permit(&hq()), Permit::None, "one at a time");
         let away = world.fails(10, REFUSED).expect("news");
         let pause_ms = (is_away_s * 100).clamp(1000, 300_000);
-        assert_eq!(
-            away.next.0,
-            is_away_s * 1000 + pause_ms,
-            "away {is_away_s} s"
-        );
+        let next_ms = is_away_s * 1000 + pause_ms;
+        assert_eq!(away.next.0, next_ms, "away {is_away_s} s");
     }
-    assert_eq!(world.permit(&Party::Store), Permit::All);
-    assert_eq!(
-        world.permit(&Party::Pbx("branch".parse().unwrap())),
-        Permit::All
-    );
+    let branch = Party::Pbx("branch".parse().unwrap());
+    for other in [Party::Store, Party::Room, branch] {
+        assert_eq!(world.permit(&other), Permit::All);
+    }
 }
 
 #[test]
@@ -118,7 +137,7 @@ fn a_success_between_is_none_of_it() {
     for row in 1..100 {
         world.fails(row, REFUSED);
         if row % 7 == 0 {
-            world.gates.archived(&claim(row, false));
+            world.works(false);
         }
         assert_eq!(world.permit(&hq()), Permit::All);
     }
@@ -126,58 +145,90 @@ fn a_success_between_is_none_of_it() {
 }
 
 #[test]
-fn who_has_one_recording_only_is_away_after_a_minute() {
+fn who_has_few_recordings_is_tried_after_a_minute_and_keeps_no_other_waiting() {
+    let mut world = World::new();
+    assert_eq!(world.fails(1, REFUSED), None);
+    world.turn(59);
+    assert_eq!(world.rest(), Some(Duration::from_secs(1)));
+    world.turn(1);
+    assert_eq!(world.rest(), Some(Duration::ZERO));
+    assert!(world.standing(&hq()).unwrap().is_due);
+    assert_eq!(world.permit(&hq()), Permit::All);
+    world.gates.not_needed(&hq());
+    assert_eq!(world.rest(), None, "nothing to try it with");
+    world.starts(1);
+    let away = world
+        .fails(1, REFUSED)
+        .expect("nothing worked for a minute");
+    assert_eq!(away.next, UtcMs(66_000));
+    assert_eq!(world.permit(&hq()), Permit::All);
+    world.works(false);
+    assert_eq!(world.gates.back(), [hq()]);
+}
+
+#[test]
+fn what_failed_in_a_short_outage_is_tried_by_its_own_schedule() {
+    for (seconds, back) in [(59, vec![]), (60, vec![hq()])] {
+        let mut world = World::new();
+        world.goes_away(REFUSED);
+        world.turn(seconds);
+        world.starts(9);
+        world.fails(9, REFUSED);
+        world.works(false);
+        assert_eq!(world.permit(&hq()), Permit::All);
+        assert_eq!(world.gates.back(), back, "{seconds}");
+    }
+}
+
+#[test]
+fn who_goes_away_again_is_not_recalled() {
     let mut world = World::new();
     world.fails(1, REFUSED);
-    world.turn(59);
-    assert_eq!(world.permit(&hq()), Permit::All);
-    assert_eq!(world.gates.rest(world.clock.mark()), None);
-    world.turn(1);
-    assert_eq!(world.permit(&hq()), Permit::One);
-    assert_eq!(world.gates.rest(world.clock.mark()), Some(Duration::ZERO));
-    world.gates.not_needed(&hq());
-    assert_eq!(
-        world.gates.rest(world.clock.mark()),
-        None,
-        "nothing to try it with"
-    );
-    assert_eq!(world.permit(&hq()), Permit::One, "the next may");
-}
-
-#[test]
-fn an_answer_is_enough_to_be_back() {
-    let mut world = World::new();
-    (1..=8).for_each(|row| drop(world.fails(row, REFUSED)));
-    assert_eq!(world.fails(9, Of::Us), None);
-    assert_eq!(world.gates.back(), []);
-    assert_eq!(world.fails(10, Of::Recording), None);
+    world.turn(60);
+    world.fails(1, REFUSED);
+    world.works(false);
     assert_eq!(world.gates.back(), [hq()]);
-    assert_eq!(world.permit(&hq()), Permit::All);
-    world.gates.recalled(&hq());
+    world.goes_away(REFUSED);
     assert_eq!(world.gates.back(), []);
 }
 
 #[test]
-fn a_store_that_is_away_tells_that_the_pbx_is_not() {
+fn each_failure_tells_who_works() {
+    // Of a body that was not at hand: which of PBX, disk and store work, for sure.
+    for (stage, of, works) in [
+        ("download", Of::Us, [false, false, false]),
+        ("download", Of::Recording, [true, false, false]),
+        ("verify", Of::Recording, [true, true, false]),
+        ("verify", Of::Room, [true, false, false]),
+        ("upload", Of::Us, [true, true, false]),
+        ("upload", Of::Recording, [true, true, true]),
+        ("index", Of::Us, [true, true, true]),
+    ] {
+        let mut world = World::new();
+        for of in [Of::Pbx, Of::Room, Of::Store] {
+            world.goes_away(of);
+        }
+        world.fails_at(stage, 9, of);
+        let open = [hq(), Party::Room, Party::Store];
+        let open = open.map(|party| world.permit(&party) == Permit::All);
+        assert_eq!(open, works, "{stage} {of:?}");
+    }
+}
+
+#[test]
+fn what_was_at_hand_tells_nothing_of_its_pbx() {
     let mut world = World::new();
-    (1..=8).for_each(|row| drop(world.fails(row, Of::Room)));
-    assert_eq!(world.permit(&Party::Room), Permit::None);
-    (1..=8).for_each(|row| drop(world.fails(row, Of::Store)));
-    assert_eq!(
-        world.permit(&Party::Room),
-        Permit::None,
-        "their bodies were at hand"
-    );
-    world.gates.archived(&claim(9, true));
-    assert_eq!(world.gates.back(), [Party::Store]);
-    world.gates.archived(&claim(9, false));
-    assert_eq!(world.gates.back(), [Party::Store, Party::Room]);
+    world.goes_away(REFUSED);
+    world.works(true);
+    assert_eq!(world.permit(&hq()), Permit::None);
+    world.works(false);
+    assert_eq!(world.permit(&hq()), Permit::All);
 }
 
 #[test]
 fn a_try_that_takes_long_keeps_others_for_a_minute() {
     let mut world = World::new();
-    (1..=8).for_each(|row| drop(world.fails(row, REFUSED)));
+    world.goes_away(REFUSED);
     world.turn(1);
     world.starts(9);
     world.turn(59);
@@ -189,13 +240,10 @@ fn a_try_that_takes_long_keeps_others_for_a_minute() {
 #[test]
 fn who_is_asked_for_by_hand_is_tried_at_once() {
     let mut world = World::new();
-    (1..=8).for_each(|row| drop(world.fails(row, REFUSED)));
+    world.goes_away(REFUSED);
     world.gates.asked(&hq());
     assert_eq!(world.permit(&hq()), Permit::One);
     world.starts(9);
     assert_eq!(world.permit(&hq()), Permit::None);
-    assert!(
-        world.fails(9, REFUSED).is_some(),
-        "away still, and noted so again"
-    );
+    assert!(world.fails(9, REFUSED).is_some(), "away still");
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::support::inside::Inside;
 use crate::support::pbx::{Answer, Pbx};
 use crate::support::service::Setup;
+use crate::support::wait::wait_for;
 
 const COUNT: usize = 40;
 /// Each recording's own; nobody shall wait for that.
@@ -133,12 +134,13 @@ fn another_pbx_goes_on() {
 #[test]
 fn a_retry_by_hand_tries_who_is_away_at_once() {
     let (mut pbx, inside) = pbx_down();
+    spend_an_hour(&inside);
     pbx.come_back();
-    let last = format!("hq/{}", recording(COUNT - 1));
-    assert_eq!(inside.files.cli(&["jobs", "retry", &last]).status, 0);
+    let one = format!("hq/{}", recording(COUNT / 2));
+    assert_eq!(inside.files.cli(&["jobs", "retry", &one]).status, 0);
     // That one is due by the system's clock, far ahead of the hand's.
-    let others = COUNT as i64 - 1;
-    inside.files.wait_for_recordings("archived", others);
+    let others = "SELECT count(*) FROM recordings WHERE state = 'archived' AND recording <>";
+    inside.wait_for_number(&format!("{others} '{one}'"), COUNT as i64 - 1);
 }
 
 #[test]
@@ -162,4 +164,65 @@ fn a_store_that_is_away_keeps_no_recording_on_its_pbx() {
     fs::rename(&away, &archive).unwrap();
     inside.turn(PAUSE_MAX);
     inside.files.wait_for_recordings("archived", COUNT as i64);
+}
+
+/// Recordings that fail as if their PBX were away, for reasons of their own: it has them, and may not
+/// read them.
+#[test]
+fn a_few_that_fail_by_themselves_keep_no_other_waiting() {
+    let mut pbx = Pbx::start();
+    let inside = Inside::start(Setup::hq(&pbx.base_url()).archive("retry", RETRY));
+    let bad = COUNT / 2;
+    for at in 0..bad {
+        pbx.script(&recording(at), [Answer::status(403)]);
+        inside.announce("hq", &recording(at));
+    }
+    inside.files.wait_until_read();
+    inside.turn(SECOND);
+    wait_until_away(&inside, "pbx");
+    // Down for a while, so that good ones have failed too, and are younger.
+    pbx.go_down();
+    for at in bad..COUNT {
+        pbx.script(&recording(at), [Answer::audio("230307142318_40-1-1")]);
+        inside.announce("hq", &recording(at));
+    }
+    inside.files.wait_until_read();
+    spend_an_hour(&inside);
+    pbx.come_back();
+    let before = tries(&inside);
+    let good = (COUNT - bad) as i64;
+    inside.turn(PAUSE_MAX);
+    wait_for(
+        "the good ones are archived",
+        Duration::from_secs(30),
+        || {
+            inside.turn(SECOND);
+            let sql = "SELECT count(*) FROM recordings WHERE state = 'archived'";
+            inside.files.number(sql) == good
+        },
+    );
+    let tried = tries(&inside) - before - good;
+    assert!(tried <= 2 * bad as i64, "{tried} tries in vain");
+}
+
+#[test]
+fn a_restart_tries_what_waited_for_its_pbx() {
+    let pbx = Pbx::start();
+    let missing = recording(2);
+    pbx.script(
+        &recording(1),
+        [Answer::status(401), Answer::audio("230307142318_40-1-1")],
+    );
+    pbx.script(&missing, [Answer::status(404)]);
+    let mut inside = Inside::start(Setup::hq(&pbx.base_url()).archive("retry", RETRY));
+    inside.announce("hq", &recording(1));
+    inside.announce("hq", &missing);
+    inside.files.wait_until_read();
+    inside.turn(SECOND);
+    inside.wait_for_attempts(2);
+    // The settings name another login now, say.
+    inside.stop();
+    inside.start_again();
+    inside.files.wait_for_recordings("archived", 1);
+    assert_eq!(pbx.requests_of(&missing).len(), 1, "that was an answer");
 }
