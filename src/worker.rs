@@ -132,7 +132,10 @@ impl Worker {
         let now = mark.wall;
         let (rest, is_back) = {
             let gates = self.gates();
-            (gates.rest(mark).unwrap_or(POLL), !gates.back().is_empty())
+            (
+                gates.rest(mark).unwrap_or(POLL),
+                !gates.back(mark).is_empty(),
+            )
         };
         if !is_back && !rest.is_zero() && !running.may_be_more {
             let wait = self.next_due(now).await?.min(rest);
@@ -183,7 +186,7 @@ impl Worker {
         chosen
             .recalled
             .iter()
-            .for_each(|party| gates.recalled(party));
+            .for_each(|party| gates.recalled(party, mark));
         for party in &chosen.not_needed {
             gates.not_needed(party);
         }

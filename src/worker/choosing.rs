@@ -73,7 +73,7 @@ impl Permits {
     pub(super) fn at(gates: &Gates, now: Mark) -> Permits {
         Permits {
             standings: gates.standings(now),
-            back: gates.back(),
+            back: gates.back(now),
             turns: gates.turns(),
         }
     }

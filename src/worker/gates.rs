@@ -22,9 +22,9 @@ use crate::store::claims::{Claim, Turn};
 const SPARED: u32 = 8;
 /// Who failed, and did not work since, is tried after so long, whatever the recordings' own pauses.
 const TRIED_AFTER: Duration = Duration::from_secs(60);
-/// What failed in a shorter outage is tried again by its own schedule: where a few recordings fail
-/// for reasons of their own, and look as if their PBX did, all would be tried for each success.
-const OUTAGE_MIN: Duration = TRIED_AFTER;
+/// What waited is tried again no sooner after it was the last time: where a few recordings fail for
+/// reasons of their own, and look as if their PBX did, all of them would be tried for each success.
+const RECALLED_EVERY: Duration = Duration::from_secs(300);
 /// The pause between two tries is a tenth of the time that they are away by then, within these.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(300);
@@ -73,7 +73,7 @@ impl Gate {
     }
 
     fn is_away(&self) -> bool {
-        self.is_shut() || self.outage() >= OUTAGE_MIN
+        self.is_shut() || self.outage() >= TRIED_AFTER
     }
 
     /// None once it may be tried.
@@ -107,6 +107,8 @@ pub(super) struct Gates {
     failed: BTreeMap<Party, Gate>,
     /// What waits for them is to be tried again.
     back: BTreeSet<Party>,
+    /// When that was done the last time.
+    recalled: BTreeMap<Party, Mark>,
     /// Whose turn it is to try, of a PBX's recordings, with bodies at hand or without.
     turns: BTreeMap<(PbxName, bool), Turn>,
 }
@@ -118,6 +120,7 @@ impl Gates {
         Gates {
             failed: BTreeMap::new(),
             back: pbxs.chain([Party::Store, Party::Room]).collect(),
+            recalled: BTreeMap::new(),
             turns: BTreeMap::new(),
         }
     }
@@ -143,14 +146,20 @@ impl Gates {
         self.turns.clone()
     }
 
-    /// Those whose waiting recordings are to be tried, all of them.
-    pub(super) fn back(&self) -> Vec<Party> {
-        self.back.iter().cloned().collect()
+    /// Those whose waiting recordings are to be tried now, all of them.
+    pub(super) fn back(&self, now: Mark) -> Vec<Party> {
+        let may = |party: &&Party| {
+            let last = self.recalled.get(*party);
+            last.is_none_or(|last| last.passed_until(now) >= RECALLED_EVERY)
+        };
+        self.back.iter().filter(may).cloned().collect()
     }
 
     /// Nothing waits for them any more.
-    pub(super) fn recalled(&mut self, party: &Party) {
-        self.back.remove(party);
+    pub(super) fn recalled(&mut self, party: &Party, now: Mark) {
+        if self.back.remove(party) {
+            self.recalled.insert(party.clone(), now);
+        }
     }
 
     /// A recording is started. Where somebody whom it needs is to be tried, it does that.
@@ -239,11 +248,9 @@ impl Gates {
         let Some(gate) = self.failed.remove(party) else {
             return;
         };
-        if gate.outage() >= OUTAGE_MIN {
-            tracing::info!(%party, "works again: what waited for it is tried now");
+        if gate.is_away() {
+            tracing::info!(%party, "works again: what waited for it is tried");
             self.back.insert(party.clone());
-        } else if gate.is_shut() {
-            tracing::info!(%party, "works again");
         }
     }
 
