@@ -230,7 +230,7 @@ impl Worker {
     /// other recording waits for it.
     async fn work(self, claim: Claim, claimed: Mark) {
         match archive(&self.world, claim.clone()).await {
-            Ok(()) => self.gates().archived(&claim),
+            Ok(()) => self.gates().archived(&claim, self.world.clock.mark()),
             Err(error) => self.settle(&claim, claimed, error).await,
         }
     }

@@ -6,7 +6,7 @@
 //! log and a commit each, and be noticed an hour after it is back. Never here: what a failure means
 //! (`pipeline`'s table says whose it is), or which recording is tried.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::clock::Mark;
@@ -105,9 +105,9 @@ impl Gate {
 #[derive(Debug)]
 pub(super) struct Gates {
     failed: BTreeMap<Party, Gate>,
-    /// What waits for them is to be tried again.
-    back: BTreeSet<Party>,
-    /// When that was done the last time.
+    /// What waits for them is to be tried again, but not soon after that was done.
+    back: BTreeMap<Party, Option<Mark>>,
+    /// When it was done the last time after an outage.
     recalled: BTreeMap<Party, Mark>,
     /// Whose turn it is to try, of a PBX's recordings, with bodies at hand or without.
     turns: BTreeMap<(PbxName, bool), Turn>,
@@ -119,7 +119,10 @@ impl Gates {
         let pbxs = pbxs.cloned().map(Party::Pbx);
         Gates {
             failed: BTreeMap::new(),
-            back: pbxs.chain([Party::Store, Party::Room]).collect(),
+            back: pbxs
+                .chain([Party::Store, Party::Room])
+                .map(|party| (party, None))
+                .collect(),
             recalled: BTreeMap::new(),
             turns: BTreeMap::new(),
         }
@@ -148,16 +151,14 @@ impl Gates {
 
     /// Those whose waiting recordings are to be tried now, all of them.
     pub(super) fn back(&self, now: Mark) -> Vec<Party> {
-        let may = |party: &&Party| {
-            let last = self.recalled.get(*party);
-            last.is_none_or(|last| last.passed_until(now) >= RECALLED_EVERY)
-        };
-        self.back.iter().filter(may).cloned().collect()
+        let back = self.back.iter();
+        let back = back.filter(|(_, last)| is_long_ago(**last, now));
+        back.map(|(party, _)| party.clone()).collect()
     }
 
     /// Nothing waits for them any more.
     pub(super) fn recalled(&mut self, party: &Party, now: Mark) {
-        if self.back.remove(party) {
+        if let Some(Some(_)) = self.back.remove(party) {
             self.recalled.insert(party.clone(), now);
         }
     }
@@ -199,9 +200,9 @@ impl Gates {
     }
 
     /// A recording went all its way.
-    pub(super) fn archived(&mut self, claim: &Claim) {
-        self.spooled(claim);
-        self.works(&Party::Store);
+    pub(super) fn archived(&mut self, claim: &Claim, now: Mark) {
+        self.spooled(claim, now);
+        self.works(&Party::Store, now);
     }
 
     /// A recording failed: it tells of those whom it needed before that they work, and of who failed
@@ -214,11 +215,11 @@ impl Gates {
         now: Mark,
     ) -> Option<Away> {
         match (failure.stage, of) {
-            ("download", Of::Recording) => self.answered(claim),
+            ("download", Of::Recording) => self.answered(claim, now),
             ("download", _) => {}
-            (_, Of::Room) => self.answered(claim),
-            ("upload", Of::Recording) | ("index", _) => self.archived(claim),
-            _ => self.spooled(claim),
+            (_, Of::Room) => self.answered(claim, now),
+            ("upload", Of::Recording) | ("index", _) => self.archived(claim, now),
+            _ => self.spooled(claim, now),
         }
         let party = match of {
             Of::Us | Of::Recording => return None,
@@ -230,27 +231,31 @@ impl Gates {
     }
 
     /// The PBX gave a body, or said why not.
-    fn answered(&mut self, claim: &Claim) {
+    fn answered(&mut self, claim: &Claim, now: Mark) {
         if !claim.is_at_hand() {
-            self.works(&Party::Pbx(claim.id.pbx.clone()));
+            self.works(&Party::Pbx(claim.id.pbx.clone()), now);
         }
     }
 
     /// It gave one, and there was room for it.
-    fn spooled(&mut self, claim: &Claim) {
-        self.answered(claim);
+    fn spooled(&mut self, claim: &Claim, now: Mark) {
+        self.answered(claim, now);
         if !claim.is_at_hand() {
-            self.works(&Party::Room);
+            self.works(&Party::Room, now);
         }
     }
 
-    fn works(&mut self, party: &Party) {
+    fn works(&mut self, party: &Party, now: Mark) {
         let Some(gate) = self.failed.remove(party) else {
             return;
         };
         if gate.is_away() {
             tracing::info!(%party, "works again: what waited for it is tried");
-            self.back.insert(party.clone());
+            let last = self.recalled.get(party).copied();
+            self.back.insert(party.clone(), last);
+            if is_long_ago(last, now) {
+                self.recalled.insert(party.clone(), now);
+            }
         }
     }
 
@@ -296,6 +301,10 @@ impl Gates {
             error: failure.error.clone(),
         })
     }
+}
+
+fn is_long_ago(last: Option<Mark>, now: Mark) -> bool {
+    last.is_none_or(|last| last.passed_until(now) >= RECALLED_EVERY)
 }
 
 /// Whom a recording needs next: its PBX and room for its body, or the store for a body at hand.

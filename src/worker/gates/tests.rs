@@ -41,12 +41,9 @@ struct World {
 impl World {
     /// A while after a start, whose waiting recordings have been tried.
     fn new() -> World {
-        let (mut gates, clock) = (Gates::new([].iter()), Clock::by_hand(UtcMs(-300_000)));
-        for party in gates.back(clock.mark()) {
-            gates.recalled(&party, clock.mark());
-        }
-        let world = World { gates, clock };
-        world.turn(300);
+        let (gates, clock) = (Gates::new([].iter()), Clock::by_hand(UtcMs(0)));
+        let mut world = World { gates, clock };
+        world.recalled();
         world
     }
 
@@ -73,7 +70,8 @@ impl World {
     }
 
     fn works(&mut self, is_at_hand: bool) {
-        self.gates.archived(&claim(99, is_at_hand));
+        let now = self.clock.mark();
+        self.gates.archived(&claim(99, is_at_hand), now);
     }
 
     fn starts(&mut self, row: i64) {
