@@ -130,14 +130,12 @@ impl Worker {
             return Ok(POLL);
         }
         let now = mark.wall;
-        let (rest, is_back) = {
-            let gates = self.gates();
-            (
-                gates.rest(mark).unwrap_or(POLL),
-                !gates.back(mark).is_empty(),
-            )
+        let (rest, is_news) = {
+            let mut gates = self.gates();
+            let is_news = gates.take_news() || !gates.back(mark).is_empty();
+            (gates.rest(mark).unwrap_or(POLL), is_news)
         };
-        if !is_back && !rest.is_zero() && !running.may_be_more {
+        if !is_news && !rest.is_zero() && !running.may_be_more {
             let wait = self.next_due(now).await?.min(rest);
             if !wait.is_zero() {
                 return Ok(wait.min(POLL));
@@ -188,7 +186,7 @@ impl Worker {
             .iter()
             .for_each(|party| gates.recalled(party, mark));
         for party in &chosen.not_needed {
-            gates.not_needed(party);
+            gates.not_needed(party, self.world.clock.mark());
         }
     }
 
@@ -212,7 +210,7 @@ impl Worker {
         let Some(claim) = running.claims.remove(&id) else {
             return;
         };
-        self.gates().ended(claim.row);
+        self.gates().ended(claim.row, self.world.clock.mark());
         // The error quotes the words of the panic, which are the panic hook's to weigh.
         if done.is_err() {
             tracing::error!(recording = %claim.id, "a recording's task panicked");
@@ -248,7 +246,9 @@ impl Worker {
         };
         let of = error.code().row().of;
         let now = self.world.clock.mark();
-        let away = self.gates().failed(claim, (of, &failure), asked, now);
+        let away = self
+            .gates()
+            .failed((claim, claimed), (of, &failure), asked, now);
         let settled = match disposition {
             Disposition::Retry | Disposition::Recheck if self.is_past(claim, claimed) => {
                 Settled::TakeKeptOrGiveUp(failure)

@@ -124,11 +124,12 @@ pub(super) fn of_untried(column: &str) -> String {
 }
 
 /// Makes ripe what waits for these reasons, however long it was to wait: so many at most, of each
-/// PBX and reason what would be tried soonest. Returns how many those were.
+/// PBX and reason what would be tried soonest; only those whose bodies are at hand, or not, where that
+/// is said. Returns how many those were.
 pub fn recall(
     tx: &mut Tx,
     pbxs: &[PbxName],
-    codes: &[&str],
+    (codes, are_at_hand): (&[&str], Option<bool>),
     limit: usize,
     now: UtcMs,
 ) -> Result<usize, Error> {
@@ -136,14 +137,19 @@ pub fn recall(
     for pbx in pbxs {
         for code in codes {
             let left = limit - recalled;
-            let key = params![code, pbx.as_str(), now.0, left as i64];
-            recalled += execute(tx, "try again what waited", RECALL, key)?;
+            let key = params![code, pbx.as_str(), now.0, left as i64, are_at_hand];
+            recalled += execute(tx, "try again what waited", &recall_sql(), key)?;
         }
     }
     Ok(recalled)
 }
 
-pub(super) const RECALL: &str = "UPDATE recording SET ripe = 1, due_ms = ?3 WHERE id IN \
-    (SELECT id FROM recording INDEXED BY recording_waiting \
-     WHERE code = ?1 AND pbx = ?2 AND state = 'pending' AND lease_ms IS NULL AND ripe = 0 \
-     ORDER BY due_ms LIMIT ?4)";
+pub(super) fn recall_sql() -> String {
+    format!(
+        "UPDATE recording SET ripe = 1, due_ms = ?3 WHERE id IN \
+            (SELECT id FROM recording INDEXED BY recording_waiting \
+             WHERE code = ?1 AND pbx = ?2 AND state = 'pending' AND lease_ms IS NULL AND ripe = 0 \
+                AND (?5 IS NULL OR {AT_HAND} = ?5) \
+             ORDER BY due_ms LIMIT ?4)"
+    )
+}

@@ -146,7 +146,7 @@ pub fn oldest_ripe(
 /// Whose turn it is to try somebody who is away: the newest, and then the next one behind the last
 /// that was in turn, one time after the other. A few that fail for reasons of their own, and are the
 /// oldest, would else be all that is ever tried; and what has just come is the likeliest to work.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Turn {
     behind: Option<(UtcMs, i64)>,
     was_newest: bool,

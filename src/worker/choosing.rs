@@ -153,7 +153,7 @@ pub(super) fn choose(
     permits.ask(&chosen.asked);
     let pbxs: Vec<PbxName> = queues.iter().map(|queue| queue.pbx.clone()).collect();
     for party in &permits.back {
-        if recall(tx, party, &pbxs, RECALLED, now)? < RECALLED {
+        if recall(tx, party, (&pbxs, None), RECALLED, now)? < RECALLED {
             chosen.recalled.push(party.clone());
         }
     }
@@ -175,7 +175,7 @@ pub(super) fn choose(
             let is_at_hand = *party == Party::Store;
             let may = |pbx: &&PbxName| permits.allow(&needed(pbx, is_at_hand));
             let pbxs: Vec<PbxName> = pbxs.iter().filter(may).cloned().collect();
-            recall(tx, party, &pbxs, 1, now)?;
+            recall(tx, party, (&pbxs, Some(is_at_hand)), 1, now)?;
         }
         let places = Places { free, ..places };
         let more = claim(tx, now, places, &mut queues, &mut permits)?;
@@ -189,16 +189,17 @@ pub(super) fn choose(
 fn recall(
     tx: &mut Tx,
     party: &Party,
-    pbxs: &[PbxName],
+    (pbxs, are_at_hand): (&[PbxName], Option<bool>),
     limit: usize,
     now: UtcMs,
 ) -> Result<usize, Error> {
-    match party {
-        Party::Pbx(pbx) if !pbxs.contains(pbx) => Ok(0),
-        Party::Pbx(pbx) => away::recall(tx, slice::from_ref(pbx), &codes_of(Of::Pbx), limit, now),
-        Party::Store => away::recall(tx, pbxs, &codes_of(Of::Store), limit, now),
-        Party::Room => away::recall(tx, pbxs, &codes_of(Of::Room), limit, now),
-    }
+    let (of, pbxs) = match party {
+        Party::Pbx(pbx) if !pbxs.contains(pbx) => return Ok(0),
+        Party::Pbx(pbx) => (Of::Pbx, slice::from_ref(pbx)),
+        Party::Store => (Of::Store, pbxs),
+        Party::Room => (Of::Room, pbxs),
+    };
+    away::recall(tx, pbxs, (&codes_of(of), are_at_hand), limit, now)
 }
 
 fn claim(

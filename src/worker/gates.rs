@@ -25,7 +25,8 @@ const TRIED_AFTER: Duration = Duration::from_secs(60);
 /// What waited is tried again no sooner after it was the last time: where a few recordings fail for
 /// reasons of their own, and look as if their PBX did, all of them would be tried for each success.
 const RECALLED_EVERY: Duration = Duration::from_secs(300);
-/// The pause between two tries is a tenth of the time that they are away by then, within these.
+/// The pause between two tries is a tenth of the time that they are away by then, within these; a
+/// PBX that asks for a longer one gets it.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(300);
 
@@ -87,6 +88,10 @@ impl Gate {
         (!rest.is_zero()).then_some(rest)
     }
 
+    fn is_tried_by(&self, row: i64) -> bool {
+        self.probe.is_some_and(|(probe, _)| probe == row)
+    }
+
     fn standing(&self, now: Mark) -> Standing {
         let may_be_tried = self.rest(now).is_none();
         Standing {
@@ -109,6 +114,10 @@ pub(super) struct Gates {
     back: BTreeMap<Party, Option<Mark>>,
     /// When it was done the last time after an outage.
     recalled: BTreeMap<Party, Mark>,
+    /// When they were seen to be back the last time.
+    returned: BTreeMap<Party, Mark>,
+    /// Somebody is back, and the index does not know yet.
+    is_news: bool,
     /// Whose turn it is to try, of a PBX's recordings, with bodies at hand or without.
     turns: BTreeMap<(PbxName, bool), Turn>,
 }
@@ -124,6 +133,8 @@ impl Gates {
                 .map(|party| (party, None))
                 .collect(),
             recalled: BTreeMap::new(),
+            returned: BTreeMap::new(),
+            is_news: false,
             turns: BTreeMap::new(),
         }
     }
@@ -156,6 +167,11 @@ impl Gates {
         back.map(|(party, _)| party.clone()).collect()
     }
 
+    /// Whether somebody came back since this was asked.
+    pub(super) fn take_news(&mut self) -> bool {
+        std::mem::take(&mut self.is_news)
+    }
+
     /// Nothing waits for them any more.
     pub(super) fn recalled(&mut self, party: &Party, now: Mark) {
         if let Some(Some(_)) = self.back.remove(party) {
@@ -165,16 +181,19 @@ impl Gates {
 
     /// A recording is started. Where somebody whom it needs is to be tried, it does that.
     pub(super) fn started(&mut self, claim: &Claim, now: Mark) {
-        let is_at_hand = claim.is_at_hand();
+        let (is_at_hand, mut was_in_turn) = (claim.is_at_hand(), false);
         for party in needed(&claim.id.pbx, is_at_hand) {
             let Some(gate) = self.failed.get_mut(&party) else {
                 continue;
             };
             if gate.rest(now).is_none() {
                 (gate.probe, gate.idle) = (Some((claim.row, now)), false);
-                let turn = self.turns.entry((claim.id.pbx.clone(), is_at_hand));
-                turn.or_default().was_of(claim);
+                was_in_turn |= gate.is_shut();
             }
+        }
+        if was_in_turn {
+            let turn = self.turns.entry((claim.id.pbx.clone(), is_at_hand));
+            turn.or_default().was_of(claim);
         }
     }
 
@@ -186,16 +205,20 @@ impl Gates {
     }
 
     /// Nothing waits that would try them: the next that falls due will.
-    pub(super) fn not_needed(&mut self, party: &Party) {
+    pub(super) fn not_needed(&mut self, party: &Party, now: Mark) {
         if let Some(gate) = self.failed.get_mut(party) {
-            gate.idle = true;
+            // It may have failed anew since that was seen.
+            gate.idle |= gate.rest(now).is_none();
         }
     }
 
-    /// A recording's work has ended, whatever came of it.
-    pub(super) fn ended(&mut self, row: i64) {
+    /// A recording's work has ended, whatever came of it: where nothing was learnt of those that it
+    /// should try, the next try is after a pause all the same.
+    pub(super) fn ended(&mut self, row: i64, now: Mark) {
         for gate in self.failed.values_mut() {
-            gate.probe = gate.probe.filter(|(probe, _)| *probe != row);
+            if gate.is_tried_by(row) {
+                (gate.probe, gate.last) = (None, now);
+            }
         }
     }
 
@@ -209,7 +232,7 @@ impl Gates {
     /// that they don't. Says who is away, where that is news.
     pub(super) fn failed(
         &mut self,
-        claim: &Claim,
+        (claim, claimed): (&Claim, Mark),
         (of, failure): (Of, &Failure),
         asked: Duration,
         now: Mark,
@@ -227,6 +250,18 @@ impl Gates {
             Of::Room => Party::Room,
             Of::Pbx => Party::Pbx(claim.id.pbx.clone()),
         };
+        if claim.is_at_hand() && party != Party::Store {
+            // A body that should have been at hand, say: its success would say nothing of them.
+            return None;
+        }
+        if let Some(returned) = self.returned.get(&party)
+            && !claimed.passed_until(*returned).is_zero()
+        {
+            // It failed before they were back, and is heard of only now.
+            let last = self.recalled.get(&party).copied();
+            self.back.entry(party).or_insert(last);
+            return None;
+        }
         self.note(party, claim.row, failure, asked, now)
     }
 
@@ -251,6 +286,8 @@ impl Gates {
         };
         if gate.is_away() {
             tracing::info!(%party, "works again: what waited for it is tried");
+            self.is_news = true;
+            self.returned.insert(party.clone(), now);
             let last = self.recalled.get(party).copied();
             self.back.insert(party.clone(), last);
             if is_long_ago(last, now) {
@@ -276,13 +313,14 @@ impl Gates {
             idle: false,
         });
         // Of those that were on their way when it was seen to be away, nothing new is learnt.
-        let is_probe = gate.probe.is_some_and(|(probe, _)| probe == row);
+        let is_probe = gate.is_tried_by(row);
         if gate.is_shut() && !is_probe && gate.rest(now).is_some() {
             return None;
         }
+        gate.probe = gate.probe.filter(|_| !is_probe);
         let was_shut = gate.is_shut();
         gate.failures += 1;
-        (gate.last, gate.pause, gate.idle) = (now, TRIED_AFTER, false);
+        (gate.last, gate.pause, gate.idle) = (now, TRIED_AFTER.max(asked), false);
         if !gate.is_away() {
             return None;
         }

@@ -118,6 +118,7 @@ fn what_falls_due_is_found_without_looking_at_all_that_waits() {
         key[0].clone(),
         1.into(),
         1.into(),
+        Value::Null,
     ];
     for (sql, values, by) in [
         (
@@ -127,7 +128,7 @@ fn what_falls_due_is_found_without_looking_at_all_that_waits() {
         ),
         (claims::NEXT_DUE, &key[..1], "recording_due (pbx=?)"),
         (
-            away::RECALL,
+            &away::recall_sql(),
             &reason[..],
             "recording_waiting (code=? AND pbx=?)",
         ),

@@ -55,8 +55,10 @@ impl World {
         };
         let (claim, now) = (claim(row, of == Of::Store), self.clock.mark());
         let failure = (of, &failure);
-        let away = self.gates.failed(&claim, failure, Duration::ZERO, now);
-        self.gates.ended(row);
+        let away = self
+            .gates
+            .failed((&claim, now), failure, Duration::ZERO, now);
+        self.gates.ended(row, now);
         away
     }
 
@@ -91,6 +93,11 @@ impl World {
 
     fn rest(&self) -> Option<Duration> {
         self.gates.rest(self.clock.mark())
+    }
+
+    fn not_needed(&mut self) {
+        let now = self.clock.mark();
+        self.gates.not_needed(&hq(), now);
     }
 
     /// Those whose waiting recordings are to be tried now.
@@ -165,7 +172,7 @@ fn who_has_few_recordings_is_tried_after_a_minute_and_keeps_no_other_waiting() {
     assert_eq!(world.rest(), Some(Duration::ZERO));
     assert!(world.standing(&hq()).unwrap().is_due);
     assert_eq!(world.permit(&hq()), Permit::All);
-    world.gates.not_needed(&hq());
+    world.not_needed();
     assert_eq!(world.rest(), None, "nothing to try it with");
     world.starts(1);
     let away = world
@@ -259,4 +266,85 @@ fn who_is_asked_for_by_hand_is_tried_at_once() {
     world.starts(9);
     assert_eq!(world.permit(&hq()), Permit::None);
     assert!(world.fails(9, REFUSED).is_some(), "away still");
+}
+
+#[test]
+fn each_try_is_one_turn_however_many_it_tries() {
+    let mut world = World::new();
+    let mut expected = Turn::default();
+    world.fails(1, Of::Room);
+    world.goes_away(REFUSED);
+    for row in [9, 10, 11] {
+        world.turn(60);
+        world.starts(row);
+        world.fails(row, REFUSED);
+        expected.was_of(&claim(row, false));
+        let turns = world.gates.turns();
+        assert_eq!(turns[&("hq".parse().unwrap(), false)], expected, "{row}");
+    }
+}
+
+#[test]
+fn a_try_of_which_nothing_is_learnt_is_one_all_the_same() {
+    let mut world = World::new();
+    world.goes_away(REFUSED);
+    world.turn(1);
+    world.starts(9);
+    world.fails(9, Of::Us);
+    assert_eq!(world.permit(&hq()), Permit::None);
+    world.turn(1);
+    assert_eq!(world.permit(&hq()), Permit::One);
+}
+
+#[test]
+fn a_failure_is_no_reason_to_think_that_nothing_waits() {
+    let mut world = World::new();
+    world.goes_away(REFUSED);
+    world.turn(1);
+    world.starts(9);
+    world.turn(60);
+    world.fails(9, REFUSED);
+    world.not_needed();
+    assert_eq!(world.rest(), Some(Duration::from_millis(6100)));
+}
+
+#[test]
+fn who_failed_before_they_were_back_is_tried_again() {
+    let mut world = World::new();
+    let claimed = world.clock.mark();
+    world.goes_away(REFUSED);
+    world.turn(10);
+    world.works(false);
+    world.recalled();
+    let failure = Failure {
+        stage: "download",
+        code: "pbx_unreachable",
+        error: String::new(),
+    };
+    let now = world.clock.mark();
+    let late = (&claim(7, false), claimed);
+    let away = world
+        .gates
+        .failed(late, (REFUSED, &failure), Duration::ZERO, now);
+    assert_eq!((away, world.standing(&hq())), (None, None));
+    world.turn(300);
+    assert_eq!(world.back(), [hq()]);
+}
+
+#[test]
+fn a_body_that_should_be_at_hand_shuts_no_pbx() {
+    let mut world = World::new();
+    for row in 1..20 {
+        let now = world.clock.mark();
+        let failure = Failure {
+            stage: "download",
+            code: "pbx_unreachable",
+            error: String::new(),
+        };
+        let lost = (&claim(row, true), now);
+        world
+            .gates
+            .failed(lost, (REFUSED, &failure), Duration::ZERO, now);
+    }
+    assert_eq!(world.standing(&hq()), None);
 }

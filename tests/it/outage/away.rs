@@ -226,3 +226,30 @@ fn a_restart_tries_what_waited_for_its_pbx() {
     inside.files.wait_for_recordings("archived", 1);
     assert_eq!(pbx.requests_of(&missing).len(), 1, "that was an answer");
 }
+
+#[test]
+fn who_is_back_is_not_said_to_be_away() {
+    let (mut pbx, inside) = pbx_down();
+    pbx.come_back();
+    inside.turn(PAUSE_MAX);
+    inside.files.wait_for_recordings("archived", COUNT as i64);
+    // Away again, for so few that none is left that is due.
+    pbx.go_down();
+    for at in 100..100 + FAILURES as usize {
+        pbx.script(&recording(at), [Answer::audio("230307142318_40-1-1")]);
+        inside.announce("hq", &recording(at));
+    }
+    inside.files.wait_until_read();
+    inside.turn(SECOND);
+    wait_until_away(&inside, "pbx");
+    pbx.come_back();
+    inside.turn(SECOND);
+    inside
+        .files
+        .wait_for_recordings("archived", COUNT as i64 + 1);
+    inside.wait_for_number("SELECT count(*) FROM away", 0);
+    // The others were tried just before, so they wait for five minutes.
+    inside.turn(PAUSE_MAX);
+    let all = COUNT as i64 + FAILURES;
+    inside.files.wait_for_recordings("archived", all);
+}
