@@ -239,25 +239,18 @@ impl Worker {
             code: error.code().row().code,
             error: chain(&error),
         };
-        let disposition = error.disposition();
-        let asked = match disposition {
-            Disposition::Later(after) => after.unwrap_or_default().min(PAUSE_MAX),
-            _ => Duration::ZERO,
-        };
         let of = error.code().row().of;
         let now = self.world.clock.mark();
-        let away = self
-            .gates()
-            .failed((claim, claimed), (of, &failure), asked, now);
-        let settled = match disposition {
+        let away = self.gates().failed((claim, claimed), (of, &failure), now);
+        let settled = match error.disposition() {
             Disposition::Retry | Disposition::Recheck if self.is_past(claim, claimed) => {
                 Settled::TakeKeptOrGiveUp(failure)
             }
             Disposition::Retry => Settled::Wait(failure, self.pause(claim)),
             Disposition::Recheck => Settled::Wait(failure, self.recheck(claim, claimed)),
-            Disposition::Later(_) => {
-                let pause = self.pause(claim).max(asked).min(PAUSE_MAX);
-                Settled::Wait(failure, pause)
+            Disposition::Later(after) => {
+                let pause = self.pause(claim).max(after.unwrap_or_default());
+                Settled::Wait(failure, pause.min(PAUSE_MAX))
             }
             Disposition::Permanent => Settled::GiveUp(failure),
             Disposition::Interrupted => Settled::HandBack,

@@ -25,9 +25,9 @@ const TRIED_AFTER: Duration = Duration::from_secs(60);
 /// What waited is tried again no sooner after it was the last time: where a few recordings fail for
 /// reasons of their own, and look as if their PBX did, all of them would be tried for each success.
 const RECALLED_EVERY: Duration = Duration::from_secs(300);
-/// The pause between two tries is a tenth of the time that they are away by then, within these; a
-/// PBX that asks for a longer one gets it.
-const PAUSE_MIN: Duration = Duration::from_secs(1);
+/// The pause between two tries is a tenth of the time that they are away by then, within these.
+/// Where a PBX asks for a longer one, the recording that it told waits for that.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(300);
 
 /// How many recordings that need somebody may be started.
@@ -234,7 +234,6 @@ impl Gates {
         &mut self,
         (claim, claimed): (&Claim, Mark),
         (of, failure): (Of, &Failure),
-        asked: Duration,
         now: Mark,
     ) -> Option<Away> {
         match (failure.stage, of) {
@@ -262,7 +261,7 @@ impl Gates {
             self.back.entry(party).or_insert(last);
             return None;
         }
-        self.note(party, claim.row, failure, asked, now)
+        self.note(party, claim.row, failure, now)
     }
 
     /// The PBX gave a body, or said why not.
@@ -296,14 +295,7 @@ impl Gates {
         }
     }
 
-    fn note(
-        &mut self,
-        party: Party,
-        row: i64,
-        failure: &Failure,
-        asked: Duration,
-        now: Mark,
-    ) -> Option<Away> {
+    fn note(&mut self, party: Party, row: i64, failure: &Failure, now: Mark) -> Option<Away> {
         let gate = self.failed.entry(party.clone()).or_insert(Gate {
             failures: 0,
             first: now,
@@ -320,12 +312,12 @@ impl Gates {
         gate.probe = gate.probe.filter(|_| !is_probe);
         let was_shut = gate.is_shut();
         gate.failures += 1;
-        (gate.last, gate.pause, gate.idle) = (now, TRIED_AFTER.max(asked), false);
+        (gate.last, gate.pause, gate.idle) = (now, TRIED_AFTER, false);
         if !gate.is_away() {
             return None;
         }
         let tenth = gate.outage() / 10;
-        gate.pause = tenth.clamp(PAUSE_MIN, PAUSE_MAX).max(asked);
+        gate.pause = tenth.clamp(PAUSE_MIN, PAUSE_MAX);
         if gate.is_shut() && !was_shut {
             let (code, error) = (failure.code, &failure.error);
             tracing::warn!(%party, code, error, "is away: one recording at a time tries it");

@@ -55,9 +55,7 @@ impl World {
         };
         let (claim, now) = (claim(row, of == Of::Store), self.clock.mark());
         let failure = (of, &failure);
-        let away = self
-            .gates
-            .failed((&claim, now), failure, Duration::ZERO, now);
+        let away = self.gates.failed((&claim, now), failure, now);
         self.gates.ended(row, now);
         away
     }
@@ -130,7 +128,7 @@ fn who_fails_often_is_tried_by_one_at_a_time_and_less_and_less() {
     }
     let away = world.fails(8, REFUSED).expect("news");
     let known = (away.party, away.since, away.next);
-    assert_eq!(known, (hq(), UtcMs(0), UtcMs(1000)));
+    assert_eq!(known, (hq(), UtcMs(0), UtcMs(100)));
     assert_eq!(world.permit(&hq()), Permit::None);
     assert_eq!(world.fails(9, REFUSED), None, "it was on its way");
     for (waits_s, is_away_s) in [(1, 1), (1, 2), (98, 100), (10, 110), (9890, 10_000)] {
@@ -139,7 +137,7 @@ fn who_fails_often_is_tried_by_one_at_a_time_and_less_and_less() {
         world.starts(10);
         assert_eq!(world.permit(&hq()), Permit::None, "one at a time");
         let away = world.fails(10, REFUSED).expect("news");
-        let pause_ms = (is_away_s * 100).clamp(1000, 300_000);
+        let pause_ms = (is_away_s * 100).clamp(100, 300_000);
         let next_ms = is_away_s * 1000 + pause_ms;
         assert_eq!(away.next.0, next_ms, "away {is_away_s} s");
     }
@@ -323,9 +321,7 @@ fn who_failed_before_they_were_back_is_tried_again() {
     };
     let now = world.clock.mark();
     let late = (&claim(7, false), claimed);
-    let away = world
-        .gates
-        .failed(late, (REFUSED, &failure), Duration::ZERO, now);
+    let away = world.gates.failed(late, (REFUSED, &failure), now);
     assert_eq!((away, world.standing(&hq())), (None, None));
     world.turn(300);
     assert_eq!(world.back(), [hq()]);
@@ -342,9 +338,7 @@ fn a_body_that_should_be_at_hand_shuts_no_pbx() {
             error: String::new(),
         };
         let lost = (&claim(row, true), now);
-        world
-            .gates
-            .failed(lost, (REFUSED, &failure), Duration::ZERO, now);
+        world.gates.failed(lost, (REFUSED, &failure), now);
     }
     assert_eq!(world.standing(&hq()), None);
 }
