@@ -33,6 +33,14 @@ fn claim(row: i64, is_at_hand: bool) -> Claim {
     }
 }
 
+fn failure_at(stage: &'static str) -> Failure {
+    Failure {
+        stage,
+        code: "pbx_unreachable",
+        error: String::new(),
+    }
+}
+
 struct World {
     gates: Gates,
     clock: Clock,
@@ -48,11 +56,7 @@ impl World {
     }
 
     fn fails_at(&mut self, stage: &'static str, row: i64, of: Of) -> Option<Away> {
-        let failure = Failure {
-            stage,
-            code: "pbx_unreachable",
-            error: String::new(),
-        };
+        let failure = failure_at(stage);
         let (claim, now) = (claim(row, of == Of::Store), self.clock.mark());
         let failure = (of, &failure);
         let away = self.gates.failed((&claim, now), failure, now);
@@ -314,11 +318,7 @@ fn who_failed_before_they_were_back_is_tried_again() {
     world.turn(10);
     world.works(false);
     world.recalled();
-    let failure = Failure {
-        stage: "download",
-        code: "pbx_unreachable",
-        error: String::new(),
-    };
+    let failure = failure_at("download");
     let now = world.clock.mark();
     let late = (&claim(7, false), claimed);
     let away = world.gates.failed(late, (REFUSED, &failure), now);
@@ -332,11 +332,7 @@ fn a_body_that_should_be_at_hand_shuts_no_pbx() {
     let mut world = World::new();
     for row in 1..20 {
         let now = world.clock.mark();
-        let failure = Failure {
-            stage: "download",
-            code: "pbx_unreachable",
-            error: String::new(),
-        };
+        let failure = failure_at("download");
         let lost = (&claim(row, true), now);
         world.gates.failed(lost, (REFUSED, &failure), now);
     }
