@@ -11,7 +11,7 @@ use crate::model::id::PbxName;
 use crate::model::party::Party;
 use crate::model::time::UtcMs;
 
-/// Somebody without whom nothing gets on.
+/// Somebody whom recordings wait for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Away {
     pub party: Party,

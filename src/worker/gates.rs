@@ -1,6 +1,7 @@
 //! Who is away: a PBX, the store, or room on our disk. While somebody is, one recording at a time
-//! tries whether they are back, and all others that need them wait for that; once they are, those
-//! that failed meanwhile are tried at once, however long they were to wait.
+//! tries whether they are back, and all others that need them next wait for that; once they are,
+//! those that failed meanwhile are tried, however long they were to wait. What lies on its PBX yet is
+//! fetched all the same while the store is away, and tries the store once.
 //!
 //! A PBX that is down for a night would have every recording tried again and again, a line in the
 //! log and a commit each, and be noticed an hour after it is back. Never here: what a failure means

@@ -365,7 +365,7 @@ CREATE INDEX recording_in_conflict ON recording (announced_ms)
 CREATE INDEX comparison_due ON comparison (due_ms) WHERE due_ms IS NOT NULL;
 
 -- Who is away: a PBX, the store, or room on our disk. Meanwhile one recording at a time tries it,
--- and all others wait for that.
+-- and all others that need it next wait for that.
 CREATE TABLE away (
     party    TEXT    NOT NULL CHECK (party IN ('pbx', 'store', 'room')),
     pbx      TEXT    NOT NULL CHECK ((party = 'pbx') = (pbx <> '')),
